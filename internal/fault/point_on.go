@@ -1,0 +1,44 @@
+//go:build fault
+
+package fault
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// Enabled says whether this binary can inject faults.
+const Enabled = true
+
+var hits atomic.Int64
+
+// At kills this process with SIGKILL the n-th time the point named by
+// KELIAN_KILL_AT ("name" or "name:n") is passed; KELIAN_PAUSE_AT
+// ("name:milliseconds") pauses there instead.
+func At(point string) {
+	if name, n := split(os.Getenv("KELIAN_KILL_AT"), 1); name == point {
+		if hits.Add(1) == int64(n) {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+	}
+	if name, ms := split(os.Getenv("KELIAN_PAUSE_AT"), 1000); name == point {
+		time.Sleep(time.Duration(ms) * time.Millisecond)
+	}
+}
+
+func split(s string, def int) (string, int) {
+	name, num, ok := strings.Cut(s, ":")
+	if !ok {
+		return name, def
+	}
+	n, err := strconv.Atoi(num)
+	if err != nil {
+		return name, def
+	}
+	return name, n
+}
