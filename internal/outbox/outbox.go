@@ -1,0 +1,139 @@
+// Package outbox keeps what a transaction causes: events for background work,
+// timers, links between objects, deliveries to the outside, and the feed that
+// subscriptions read. All of it is written inside the transaction of the
+// change, by way of *store.Tx; the database is the only truth, Redis carries
+// no more than {row, attempt}.
+package outbox
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"kelian/internal/id"
+	"kelian/internal/store"
+
+	"github.com/uptrace/bun"
+)
+
+// Event is a nudge: something changed about an aggregate. Its order is not
+// promised; the handler reads the present state, and one about an older
+// version is a no-op.
+type Event struct {
+	Topic     string    // "<domain>.<what>", e.g. workflow.approved
+	Queue     string    // "" = default
+	Aggregate id.ID     // the object it is about
+	Version   int64     // the aggregate's version, where it has one
+	Payload   any       // JSON; references only, never personal data
+	DueAt     time.Time // business time; zero = at once
+}
+
+// Row is an outbox row as stored.
+type Row struct {
+	bun.BaseModel `bun:"table:outbox"`
+
+	ID        id.ID `bun:",pk"`
+	Topic     string
+	Queue     string
+	Aggregate id.ID `bun:",nullzero"`
+	Version   int64
+	Payload   string
+	Owner     id.ID   `bun:",nullzero"`
+	Name      *string // the timer's name
+	State     string
+	Attempt   int
+	Failures  int
+	Error     *string
+	DueAt     time.Time
+	SentAt    time.Time `bun:",nullzero"`
+	DoneAt    time.Time `bun:",nullzero"`
+}
+
+// Queues, each with a window of its own.
+const (
+	QueueDefault = "default"
+	QueueSend    = "send" // effects outside of the database
+)
+
+// Queues lists every queue.
+var Queues = []string{QueueDefault, QueueSend}
+
+var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+
+// Put writes the event with the transaction and gives its row's id.
+func Put(tx *store.Tx, e Event) id.ID {
+	row := newRow(e)
+	tx.Queue(insert(tx, row))
+	tx.OnCommit(poke)
+	return row.ID
+}
+
+// Timer puts an event that is due later under the key (owner, name). Putting
+// it again replaces it; Void of the owner takes it back.
+func Timer(tx *store.Tx, owner id.ID, name string, e Event) {
+	row := newRow(e)
+	row.Owner, row.Name = owner, &name
+	tx.QueueSQL(`UPDATE outbox SET state = 'void' WHERE owner = ? AND name = ? AND state IN ('pending', 'sent')`, owner, name)
+	tx.Queue(insert(tx, row))
+	tx.OnCommit(poke)
+}
+
+// Void takes back the owner's timers: all of them, or those named.
+func Void(tx *store.Tx, owner id.ID, names ...string) {
+	q := tx.DB.Bun().NewUpdate().Table("outbox").Set("state = 'void'").Where("owner = ?", owner).Where("state IN ('pending', 'sent')")
+	if len(names) > 0 {
+		q = q.Where("name IN (?)", bun.List(names))
+	}
+	tx.Queue(q)
+}
+
+func newRow(e Event) *Row {
+	payload := []byte("{}")
+	if e.Payload != nil {
+		var err error
+		if payload, err = json.Marshal(e.Payload); err != nil {
+			panic(fmt.Sprintf("outbox: payload of %s: %v", e.Topic, err))
+		}
+	}
+	due := e.DueAt
+	if due.IsZero() {
+		due = epoch
+	}
+	if e.Queue == "" {
+		e.Queue = QueueDefault
+	}
+	return &Row{ID: id.New(), Topic: e.Topic, Queue: e.Queue, Aggregate: e.Aggregate, Version: e.Version,
+		Payload: string(payload), State: "pending", DueAt: due}
+}
+
+func insert(tx *store.Tx, row *Row) *bun.InsertQuery {
+	return tx.DB.Bun().NewInsert().Model(row)
+}
+
+// Delivery is one attempt at one row, as a handler gets it.
+type Delivery struct {
+	Row
+}
+
+// Command is the guard under which the handler's transaction runs once.
+func (d Delivery) Command() store.Command { return store.FromDelivery(d.ID, d.Attempt) }
+
+// Decode reads the payload into v.
+func (d Delivery) Decode(v any) error {
+	if err := json.Unmarshal([]byte(d.Payload), v); err != nil {
+		return Permanent(fmt.Errorf("payload of %s: %w", d.Topic, err))
+	}
+	return nil
+}
+
+// Load reads the row of a delivery; a row that is not sent with this attempt is
+// store.ErrStale.
+func Load(ctx context.Context, db *store.DB, row id.ID, attempt int) (Delivery, error) {
+	var d Delivery
+	err := db.R.NewSelect().Model(&d.Row).Where("id = ?", row).Where("state = 'sent'").Where("attempt = ?", attempt).Scan(ctx)
+	if store.NoRows(err) {
+		return d, store.ErrStale
+	}
+	return d, store.Busy(err)
+}

@@ -1,0 +1,117 @@
+package store
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"kelian/internal/fault"
+	"kelian/internal/id"
+
+	"github.com/uptrace/bun"
+)
+
+// Command says what makes a transaction run once.
+type Command struct {
+	name    string
+	actor   id.ID
+	key     string
+	hash    string
+	row     id.ID
+	attempt int
+	kind    commandKind
+}
+
+type commandKind int
+
+const (
+	internal commandKind = iota
+	fromClient
+	fromDelivery
+)
+
+// Internal is a command that the process gives itself and that may run again.
+func Internal(name string) Command { return Command{name: name, kind: internal} }
+
+// FromClient runs once per (actor, mutation, key) for 24 hours: sent again with
+// the same input it answers with the stored outcome, with another input it is
+// CONFLICT. The input is kept as an HMAC only. An empty key runs every time.
+func FromClient(db *DB, actor id.ID, mutation, key string, input any) Command {
+	if key == "" {
+		return Internal(mutation)
+	}
+	raw, err := json.Marshal(input)
+	if err != nil {
+		raw = fmt.Appendf(nil, "%#v", input)
+	}
+	mac := hmac.New(sha256.New, db.key)
+	mac.Write(raw)
+	return Command{name: mutation, kind: fromClient, actor: actor, key: key, hash: hex.EncodeToString(mac.Sum(nil))}
+}
+
+// FromDelivery runs once per outbox row: the row is marked done in the same
+// transaction, provided that this attempt is the newest.
+func FromDelivery(row id.ID, attempt int) Command {
+	return Command{name: "delivery", kind: fromDelivery, row: row, attempt: attempt}
+}
+
+// ErrStale says that a delivery's row is done, void, or sent again meanwhile;
+// the handler has nothing to do.
+var ErrStale = errors.New("store: this delivery is stale")
+
+// errReplay carries the stored outcome of a command that ran before.
+type errReplay struct{ outcome string }
+
+func (errReplay) Error() string { return "store: command ran before" }
+
+// guard is the statement whose zero rows mean that the command must not run.
+func (c Command) guard(db *DB) *bun.RawQuery {
+	switch c.kind {
+	case fromClient:
+		return db.w.NewRaw(`INSERT INTO idempotency (actor, mutation, key, input_hash, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+			c.actor.String(), c.name, c.key, c.hash, db.Now())
+	case fromDelivery:
+		return db.w.NewRaw(`UPDATE outbox SET state = 'done', done_at = ? WHERE id = ? AND state = 'sent' AND attempt = ?`,
+			db.Now(), c.row, c.attempt)
+	}
+	return nil
+}
+
+// refused finds out what a guard without rows means.
+func (c Command) refused(ctx context.Context, q bun.IConn, db *DB) error {
+	if c.kind == fromDelivery {
+		return ErrStale
+	}
+	var hash string
+	var outcome *string
+	row := q.QueryRowContext(ctx, db.w.QueryGen().FormatQuery(
+		`SELECT input_hash, outcome FROM idempotency WHERE actor = ? AND mutation = ? AND key = ?`, c.actor.String(), c.name, c.key))
+	if err := row.Scan(&hash, &outcome); err != nil {
+		return err
+	}
+	if hash != c.hash {
+		return &fault.Error{Code: fault.Conflict, Reason: "IDEMPOTENCY_KEY_REUSED", Path: []string{"idempotencyKey"},
+			Zh: "这个幂等键已用于另一份内容，请换一个新键", En: "this idempotency key was used with another input; use a new key"}
+	}
+	if outcome == nil {
+		return errReplay{"null"}
+	}
+	return errReplay{*outcome}
+}
+
+// settle is the statement that stores the outcome beside the effect.
+func (c Command) settle(db *DB, outcome any) (*bun.RawQuery, error) {
+	if c.kind != fromClient {
+		return nil, nil
+	}
+	raw, err := json.Marshal(outcome)
+	if err != nil {
+		return nil, fmt.Errorf("store: outcome of %s: %w", c.name, err)
+	}
+	return db.w.NewRaw(`UPDATE idempotency SET outcome = ? WHERE actor = ? AND mutation = ? AND key = ?`,
+		string(raw), c.actor.String(), c.name, c.key), nil
+}
