@@ -1,0 +1,134 @@
+package flow
+
+// RuleKind names a threshold.
+type RuleKind string
+
+// The thresholds. They are one algebra: a needed weight, computed from the
+// votes, and the question whether it is certain to be reached or missed.
+const (
+	Any     RuleKind = "any"     // one approval
+	All     RuleKind = "all"     // everybody who does not abstain
+	KOfN    RuleKind = "k_of_n"  // K approvals
+	Percent RuleKind = "percent" // Percent of all weight
+	OfCast  RuleKind = "of_cast" // Percent of the weight cast for or against
+)
+
+// Rule says when a step has passed. The zero Rule is invalid; see Check.
+type Rule struct {
+	Kind    RuleKind `json:"kind"`
+	K       int      `json:"k,omitempty"`
+	Percent Ratio    `json:"percent,omitzero"`
+	// Turnout is the share of all weight that must be cast, abstentions
+	// included, silence excluded, for a pass.
+	Turnout Ratio `json:"turnout,omitzero"`
+	// Veto makes one rejection final; such a step passes only when nobody is
+	// left who could object.
+	Veto bool `json:"veto,omitempty"`
+	// Abstain allows people to abstain; silence at the deadline may always be
+	// turned into an abstention by the definition.
+	Abstain bool `json:"abstain,omitempty"`
+}
+
+// Ratio is Num/Den, exact: two thirds are not 66 percent.
+type Ratio struct {
+	Num int `json:"num"`
+	Den int `json:"den"`
+}
+
+// of is the smallest whole weight that is at least the ratio of total.
+func (r Ratio) of(total int) int {
+	if r.Den <= 0 {
+		return 0
+	}
+	return (total*r.Num + r.Den - 1) / r.Den
+}
+
+// Tally is the weight behind each answer of one step.
+type Tally struct {
+	Approve int `json:"approve"`
+	Reject  int `json:"reject"`
+	Abstain int `json:"abstain"` // said so
+	Silent  int `json:"silent"`  // abstained by the deadline
+	Open    int `json:"open"`
+}
+
+func (t Tally) total() int { return t.Approve + t.Reject + t.Abstain + t.Silent + t.Open }
+
+// Outcome is how a step stands or ended.
+type Outcome string
+
+// The outcomes of a step.
+const (
+	Undecided Outcome = ""
+	Passed    Outcome = "passed"
+	Failed    Outcome = "failed"
+	Dropped   Outcome = "dropped" // closed without a result: sent back, form changed, request closed
+)
+
+// Settle says whether the step's outcome is certain whatever the open votes
+// will be. Because it answers only when certain, the outcome does not depend
+// on the order of the votes. A step without any weight is undecided.
+func (r Rule) Settle(t Tally) Outcome {
+	if t.total() == 0 {
+		return Undecided
+	}
+	if r.Veto && t.Reject > 0 {
+		return Failed
+	}
+	if best := (Tally{Approve: t.Approve + t.Open, Reject: t.Reject, Abstain: t.Abstain, Silent: t.Silent}); !r.passes(best) {
+		return Failed
+	}
+	if t.Open == 0 {
+		return Passed // the best case is the case
+	}
+	if r.Veto {
+		return Undecided
+	}
+	// The worst case for each threshold: the open votes reject, or stay silent
+	// where that lowers the turnout.
+	worst := Tally{Approve: t.Approve, Reject: t.Reject + t.Open, Abstain: t.Abstain, Silent: t.Silent}
+	silent := Tally{Approve: t.Approve, Reject: t.Reject, Abstain: t.Abstain, Silent: t.Silent + t.Open}
+	if r.passes(worst) && r.passes(silent) {
+		return Passed
+	}
+	return Undecided
+}
+
+// passes judges a tally without open votes. Nothing passes without one
+// approval.
+func (r Rule) passes(t Tally) bool {
+	if t.Approve == 0 || t.Approve+t.Reject+t.Abstain < r.Turnout.of(t.total()) {
+		return false
+	}
+	return t.Approve >= r.need(t)
+}
+
+// need is the approving weight that a finished tally must reach.
+func (r Rule) need(t Tally) int {
+	switch r.Kind {
+	case Any:
+		return 1
+	case All:
+		return t.Approve + t.Reject
+	case KOfN:
+		return r.K
+	case Percent:
+		return r.Percent.of(t.total())
+	case OfCast:
+		return r.Percent.of(t.Approve + t.Reject)
+	}
+	return t.total() + 1
+}
+
+// Lacking is the least approving weight still missing for a pass if nobody
+// else answers otherwise; 0 when it has passed.
+func (r Rule) Lacking(t Tally) int {
+	for n := 0; n <= t.Open; n++ {
+		try := t
+		try.Approve, try.Open = t.Approve+n, t.Open-n
+		if r.Settle(try) == Passed {
+			return n
+		}
+	}
+	return t.Open
+}
