@@ -99,11 +99,11 @@ type feedRow struct {
 }
 
 var feedPostgres = store.NewHot("feed", `SELECT xid::text::bigint AS xid, seq, topic, aggregate, version, payload FROM outbox
-	WHERE (xid, seq) > (?::text::xid8, ?::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot()) AND owner IS NULL
+	WHERE (xid, seq) > (?::text::xid8, ?::bigint) AND xid < pg_snapshot_xmin(pg_current_snapshot()) AND feed
 	ORDER BY outbox.xid, outbox.seq LIMIT 1000`)
 
 var feedSQLite = store.NewHot("feed", `SELECT 0 AS xid, seq, topic, aggregate, version, payload FROM outbox
-	WHERE seq > ? AND owner IS NULL ORDER BY seq LIMIT 1000`)
+	WHERE seq > ? AND feed ORDER BY seq LIMIT 1000`)
 
 // Read fans out what was committed since the last Read.
 func (f *Feed) Read(ctx context.Context) error {

@@ -9,6 +9,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"kelian/internal/id"
@@ -35,6 +38,8 @@ type Row struct {
 
 	ID        id.ID `bun:",pk"`
 	Topic     string
+	Consumer  string // who handles the row, "" = nobody
+	Feed      bool   // subscriptions read this one of the event's rows
 	Queue     string
 	Aggregate id.ID `bun:",nullzero"`
 	Version   int64
@@ -61,19 +66,61 @@ var Queues = []string{QueueDefault, QueueSend}
 
 var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Put writes the event with the transaction and gives its row's id.
-func Put(tx *store.Tx, e Event) id.ID {
-	row := newRow(e)
-	tx.Queue(insert(tx, row))
-	tx.OnCommit(poke)
-	return row.ID
+// routes says who handles a topic. The composition root fills it before the
+// first command runs; every process knows the whole of it, whatever its roles.
+var routes struct {
+	sync.RWMutex
+	to map[string][]string
 }
 
-// Timer puts an event that is due later under the key (owner, name). Putting
-// it again replaces it; Void of the owner takes it back.
+// Route sends the topic's events to the consumer too; doing it again changes
+// nothing. Each consumer gets a row of its own.
+func Route(topic, consumer string) {
+	routes.Lock()
+	defer routes.Unlock()
+	if routes.to == nil {
+		routes.to = map[string][]string{}
+	}
+	if !slices.Contains(routes.to[topic], consumer) {
+		routes.to[topic] = append(routes.to[topic], consumer)
+	}
+}
+
+func consumers(topic string) []string {
+	routes.RLock()
+	defer routes.RUnlock()
+	return slices.Clone(routes.to[topic])
+}
+
+// Put writes the event with the transaction: one row for each consumer, or one
+// finished row for the feed when it has none.
+func Put(tx *store.Tx, e Event) {
+	row := newRow(e)
+	row.Feed = true
+	to := consumers(e.Topic)
+	if len(to) == 0 {
+		row.State = "done"
+		tx.Queue(insert(tx, row))
+	}
+	for _, c := range to {
+		row.Consumer = c
+		tx.Queue(insert(tx, row))
+		row = newRow(e)
+	}
+	tx.OnCommit(poke)
+}
+
+// Timer puts an event that is due later under the key (owner, name), for the
+// topic's one consumer. Putting it again replaces it; Void of the owner takes
+// it back.
 func Timer(tx *store.Tx, owner id.ID, name string, e Event) {
+	to := consumers(e.Topic)
+	if len(to) > 1 {
+		panic("outbox: the timer " + e.Topic + " has more than one consumer")
+	}
 	row := newRow(e)
 	row.Owner, row.Name = owner, &name
+	row.Consumer = strings.Join(to, "")
 	tx.QueueSQL(`UPDATE outbox SET state = 'void' WHERE owner = ? AND name = ? AND state IN ('pending', 'sent')`, owner, name)
 	tx.Queue(insert(tx, row))
 	tx.OnCommit(poke)

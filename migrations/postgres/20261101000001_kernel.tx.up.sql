@@ -32,6 +32,8 @@ CREATE TABLE outbox (
     id uuid PRIMARY KEY,
     xid xid8 NOT NULL DEFAULT pg_current_xact_id(),
     topic text COLLATE "C" NOT NULL,
+    consumer text COLLATE "C" NOT NULL,
+    feed boolean NOT NULL,
     queue text COLLATE "C" NOT NULL,
     aggregate uuid,
     version bigint NOT NULL DEFAULT 0,
@@ -55,7 +57,7 @@ CREATE INDEX outbox_sent ON outbox (queue, sent_at) WHERE state = 'sent';
 --bun:split
 CREATE UNIQUE INDEX outbox_timer ON outbox (owner, name) WHERE owner IS NOT NULL AND state IN ('pending', 'sent');
 --bun:split
-CREATE INDEX outbox_feed ON outbox (xid, seq);
+CREATE INDEX outbox_feed ON outbox (xid, seq) WHERE feed;
 --bun:split
 CREATE INDEX outbox_created ON outbox (created_at);
 --bun:split

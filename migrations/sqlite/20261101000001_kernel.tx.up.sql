@@ -31,6 +31,8 @@ CREATE TABLE outbox (
     seq INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
     topic TEXT NOT NULL,
+    consumer TEXT NOT NULL,
+    feed BOOLEAN NOT NULL,
     queue TEXT NOT NULL,
     aggregate TEXT,
     version INTEGER NOT NULL DEFAULT 0,

@@ -1,0 +1,100 @@
+package org
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"kelian/internal/fault"
+	"kelian/internal/id"
+	"kelian/internal/store"
+
+	"github.com/uptrace/bun"
+)
+
+// Actor is who acts: a person with the seats held now, a stranger, or the
+// system. A service never believes the seats that a door brought; it calls
+// Judge inside its transaction.
+type Actor struct {
+	Person  id.ID      // zero for strangers and the system
+	Seats   []HeldSeat // held at the time of the last Judge
+	Acting  string     // the seat under which the person acts, "" = the one the rule needs
+	Scopes  []string   // of an API token; nil = all
+	Lang    string     // zh or en
+	System  bool
+	Address string // client address, for throttling and the audit of looks
+}
+
+// HeldSeat is a seat that the actor holds, or holds for somebody.
+type HeldSeat struct {
+	Seat string // e.g. technical.head
+	Unit string // e.g. technical
+	Role Role
+	Kind TenureKind
+}
+
+// System acts for timers and handlers.
+func System() Actor { return Actor{System: true, Lang: "zh"} }
+
+// Stranger is somebody without an account.
+func Stranger(lang, address string) Actor { return Actor{Lang: lang, Address: address} }
+
+// Anonymous says that nobody is signed in.
+func (a Actor) Anonymous() bool { return !a.System && a.Person.IsZero() }
+
+// Holds says whether the actor holds the seat now.
+func (a Actor) Holds(seat string) bool {
+	for _, s := range a.Seats {
+		if s.Seat == seat {
+			return true
+		}
+	}
+	return false
+}
+
+// In says whether the actor holds a seat in the unit or in a part of it; the
+// parts of a unit have codes that begin with its code and a dot.
+func (a Actor) In(unit string) bool {
+	for _, s := range a.Seats {
+		if s.Unit == unit || strings.HasPrefix(s.Unit, unit+".") {
+			return true
+		}
+	}
+	return false
+}
+
+// Scope says whether an API token's scopes allow the area ("repair:read").
+func (a Actor) Scope(name string) bool {
+	if a.Scopes == nil {
+		return true
+	}
+	area, _, _ := strings.Cut(name, ":")
+	for _, s := range a.Scopes {
+		if s == name || s == area || s == "all" {
+			return true
+		}
+	}
+	return false
+}
+
+// Judge reads the actor's seats anew at time now, in the transaction that
+// decides, so that a tenure that ended a moment ago decides nothing. A person
+// who was erased or whose account is closed has none.
+func Judge(ctx context.Context, q bun.IDB, a Actor, now time.Time) (Actor, error) {
+	if a.System || a.Person.IsZero() {
+		return a, nil
+	}
+	var rows []HeldSeat
+	err := q.NewRaw(`SELECT seat.name AS seat, unit.code AS unit, seat.role AS role, tenure.kind AS kind
+		FROM tenure JOIN seat ON seat.id = tenure.seat_id JOIN unit ON unit.id = seat.unit_id JOIN person ON person.id = tenure.person_id
+		WHERE tenure.person_id = ? AND tenure.from_at <= ? AND (tenure.until_at IS NULL OR tenure.until_at > ?) AND person.erased_at IS NULL
+		ORDER BY seat.name`, a.Person, now, now).Scan(ctx, &rows)
+	if err != nil && !store.NoRows(err) {
+		return a, store.Busy(err)
+	}
+	a.Seats = rows
+	if a.Acting != "" && !a.Holds(a.Acting) {
+		return a, fault.Deny("seat.held", "现任"+a.Acting, "the present holder of "+a.Acting)
+	}
+	return a, nil
+}
