@@ -179,11 +179,18 @@ type (
 	}
 	// Reminded says that the electors with open tasks are to be told again.
 	Reminded struct {
-		Step    string   `json:"step"`
-		Round   int      `json:"round"`
-		N       int      `json:"n"` // which reminder, from 1; 0: overdue
-		Tasks   []string `json:"tasks,omitempty"`
-		Overdue bool     `json:"overdue,omitempty"`
+		Step  string   `json:"step"`
+		Round int      `json:"round"`
+		N     int      `json:"n"` // which reminder, from 1
+		Tasks []string `json:"tasks,omitempty"`
+	}
+	// FellDue says that a step's time is over and what follows from it; for
+	// ThenRemind this is the reminder itself.
+	FellDue struct {
+		Step  string   `json:"step"`
+		Round int      `json:"round"`
+		Then  Then     `json:"then"`
+		Tasks []string `json:"tasks,omitempty"` // open when it happened
 	}
 	// Escalated hands what is still open in a late step to another seat.
 	Escalated struct {
@@ -220,12 +227,12 @@ type Why string
 
 // The reasons.
 const (
-	WhyChanged    Why = "form_changed"
-	WhyRedo       Why = "redo"
-	WhySentBack   Why = "sent_back"
-	WhyUnreached  Why = "not_reached" // an earlier step is asked again, or a branch is no longer taken
-	WhyClosed     Why = "closed"
-	WhyConflicted Why = "conflicted"
+	WhyChanged   Why = "form_changed"
+	WhyRedo      Why = "redo"
+	WhySentBack  Why = "sent_back"
+	WhyUnreached Why = "not_reached" // an earlier step is asked again, or a branch is no longer taken
+	WhyClosed    Why = "closed"
+	WhyNotAsked  Why = "not_asked" // the voter is not among those asked this time
 )
 
 // Verdict is an answer to a task.
@@ -288,6 +295,9 @@ func (Resubmitted) Type() string { return "resubmitted" }
 func (Reminded) Type() string { return "reminded" }
 
 // Type implements Body.
+func (FellDue) Type() string { return "fell_due" }
+
+// Type implements Body.
 func (Escalated) Type() string { return "escalated" }
 
 // Type implements Body.
@@ -348,6 +358,7 @@ var bodies = map[string]func([]byte) (Body, error){
 	"sent_back":    reader[SentBack],
 	"resubmitted":  reader[Resubmitted],
 	"reminded":     reader[Reminded],
+	"fell_due":     reader[FellDue],
 	"escalated":    reader[Escalated],
 	"reseated":     reader[Reseated],
 	"commented":    reader[Commented],

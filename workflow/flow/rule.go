@@ -67,13 +67,14 @@ const (
 
 // Settle says whether the step's outcome is certain whatever the open votes
 // will be. Because it answers only when certain, the outcome does not depend
-// on the order of the votes. A step without any weight is undecided.
+// on the order of the votes. A step without any weight, or with a quorum larger
+// than its electorate, is undecided: a vacant seat is not a rejection.
 func (r Rule) Settle(t Tally) Outcome {
-	if t.total() == 0 {
-		return Undecided
-	}
 	if r.Veto && t.Reject > 0 {
 		return Failed
+	}
+	if r.Short(t) > 0 {
+		return Undecided
 	}
 	if best := (Tally{Approve: t.Approve + t.Open, Reject: t.Reject, Abstain: t.Abstain, Silent: t.Silent}); !r.passes(best) {
 		return Failed
@@ -92,6 +93,16 @@ func (r Rule) Settle(t Tally) Outcome {
 		return Passed
 	}
 	return Undecided
+}
+
+// Short is the weight by which the electorate is too small for the rule ever
+// to be met.
+func (r Rule) Short(t Tally) int {
+	need := 1
+	if r.Kind == KOfN {
+		need = r.K
+	}
+	return max(0, need-t.total())
 }
 
 // passes judges a tally without open votes. Nothing passes without one

@@ -1,0 +1,195 @@
+package flow
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// Problem is a mistake in a definition's structure. Step and Field say where;
+// Step is empty for the definition itself.
+type Problem struct {
+	Code   string
+	Step   string
+	Field  string
+	Zh, En string
+}
+
+var stepName = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
+
+// Check finds what is wrong with a definition's structure, in the order of
+// the text. Decide relies on it: a definition with problems is not published.
+func Check(d *Definition) []Problem {
+	c := &checker{def: d, guards: map[string]bool{}}
+	if len(d.Blocks) == 0 {
+		c.add("FLOW_EMPTY", "", "flow", "流程里没有步骤", "the flow has no steps")
+	} else if !asksAlways(d.Blocks) {
+		c.add("FLOW_ASKS_NOBODY", "", "flow", "至少要有一个不带条件的步骤", "at least one step must stand outside every condition")
+	}
+	c.blocks(d.Blocks)
+	seen := map[string]bool{}
+	for _, s := range d.Steps() {
+		if seen[s.Name] {
+			c.add("STEP_TWICE", s.Name, "step", "步骤名“"+s.Name+"”重复", "the step name "+s.Name+" is used twice")
+		}
+		seen[s.Name] = true
+		c.step(s)
+	}
+	c.policy(d.Policy)
+	return c.out
+}
+
+type checker struct {
+	def    *Definition
+	guards map[string]bool // names of guards and choices seen
+	out    []Problem
+}
+
+func (c *checker) add(code, step, field, zh, en string) {
+	c.out = append(c.out, Problem{Code: code, Step: step, Field: field, Zh: zh, En: en})
+}
+
+// asksAlways says that some step is reached whatever the guards are.
+func asksAlways(blocks []Block) bool {
+	return slices.ContainsFunc(blocks, func(b Block) bool {
+		return b.Kind == KindStep || b.Kind != KindChoice && asksAlways(b.Blocks)
+	})
+}
+
+func (c *checker) blocks(blocks []Block) {
+	for i := range blocks {
+		b := &blocks[i]
+		switch b.Kind {
+		case KindStep:
+			if b.Step == nil {
+				c.add("BLOCK_KIND", "", "flow", "步骤没有内容", "a step block holds no step")
+			}
+		case KindSeq, KindPar:
+			if len(b.Blocks) == 0 {
+				c.add("BLOCK_EMPTY", "", string(b.Kind), "“"+string(b.Kind)+"”里没有步骤", string(b.Kind)+" is empty")
+			}
+			c.blocks(b.Blocks)
+		case KindChoice:
+			c.choice(b)
+		default:
+			c.add("BLOCK_KIND", "", "flow", "不认识的块", fmt.Sprintf("unknown block kind %q", b.Kind))
+		}
+	}
+}
+
+func (c *checker) choice(b *Block) {
+	name := func(s string) {
+		if s == "" || c.guards[s] {
+			c.add("CHOICE_NAME", "", "choice", "条件的名字缺失或重复", "a choice or guard lacks a name of its own")
+		}
+		c.guards[s] = true
+	}
+	name("choice " + b.Choice)
+	if len(b.Branches) == 0 {
+		c.add("BLOCK_EMPTY", "", "choice", "条件里没有分支", "a choice has no branch")
+	}
+	for i, br := range b.Branches {
+		if br.Guard != "" {
+			name(br.Guard)
+		} else if i < len(b.Branches)-1 || i == 0 {
+			c.add("CHOICE_ELSE", "", "else", "else 只能是最后一个分支，并且前面要有条件", "else comes last and after a condition")
+		}
+		if len(br.Blocks) == 0 {
+			c.add("BLOCK_EMPTY", "", "do", "分支里没有步骤", "a branch is empty")
+		}
+		c.blocks(br.Blocks)
+	}
+}
+
+func (c *checker) step(s *Step) {
+	if !stepName.MatchString(s.Name) || s.Name == Start {
+		c.add("STEP_NAME", s.Name, "step", "步骤名要用小写字母、数字和下划线，且不能叫 start", "a step's name is lower-case letters, digits and _, and not start")
+	}
+	if len(s.Ask) == 0 {
+		c.add("STEP_ASKS_NOBODY", s.Name, "ask", "步骤没有写明问谁", "the step does not say whom it asks")
+	}
+	for _, r := range s.Reads {
+		if !strings.HasPrefix(r, "/") {
+			c.add("POINTER", s.Name, "reads", "字段要写成 /字段名", "a field is written /name")
+		}
+	}
+	c.rule(s)
+	c.due(s)
+	for _, name := range s.DistinctFrom {
+		if name == s.Name || c.def.Step(name) == nil {
+			c.add("DISTINCT_UNKNOWN", s.Name, "distinct_from", "没有步骤“"+name+"”可以区分", "there is no other step "+name+" to be distinct from")
+		}
+	}
+	for _, to := range s.SendBack {
+		if to != Start && !c.def.Precedes(to, s.Name) {
+			c.add("TARGET", s.Name, "send_back", "“"+to+"”不在这一步之前，不能退回到那里", to+" is not before this step, so nothing can be sent back to it")
+		}
+	}
+	if (s.Strong) && !s.Link {
+		c.add("STRONG_WITHOUT_LINK", s.Name, "strong", "strong 只对链接办理有意义", "strong has a meaning only where a link may decide")
+	}
+}
+
+func (c *checker) rule(s *Step) {
+	bad := func(zh, en string) { c.add("RULE", s.Name, "rule", zh, en) }
+	r := s.Rule
+	switch r.Kind {
+	case Any, All:
+	case KOfN:
+		if r.K < 1 {
+			bad("票数至少为 1", "k is at least 1")
+		}
+	case Percent, OfCast:
+		if !r.Percent.valid() {
+			bad("比例要大于 0、不大于 1", "a share is more than 0 and at most 1")
+		}
+	default:
+		bad("不认识的规则", fmt.Sprintf("unknown rule %q", r.Kind))
+	}
+	if r.Turnout != (Ratio{}) && !r.Turnout.valid() {
+		bad("投票率要大于 0、不大于 1", "a turnout is more than 0 and at most 1")
+	}
+}
+
+func (r Ratio) valid() bool { return r.Num > 0 && r.Den > 0 && r.Num <= r.Den && r.Den <= 1000 }
+
+func (c *checker) due(s *Step) {
+	bad := func(field, zh, en string) { c.add("DUE", s.Name, field, zh, en) }
+	none := s.Due == Span{}
+	if !none && (s.Due.N < 1 || !slices.Contains([]Unit{WorkingDays, BusinessHours, Minutes}, s.Due.Unit)) {
+		bad("due", "期限要写成 2bd、8bh、36h 或 30m", "a due time is written 2bd, 8bh, 36h or 30m")
+	}
+	if none && (len(s.OnDue.Remind) > 0 || s.OnDue.Then != ThenNothing) {
+		bad("on_due", "没有期限就没有到期处理", "without a due time nothing can be on_due")
+	}
+	last := 0
+	for _, p := range s.OnDue.Remind {
+		if p <= last || p > 100 {
+			bad("on_due", "提醒要按 1%–100% 递增", "reminders rise from 1% to 100%")
+			break
+		}
+		last = p
+	}
+	switch s.OnDue.Then {
+	case ThenNothing, ThenRemind, ThenAbstain, ThenReject:
+	case ThenEscalate:
+		if s.OnDue.Escalate == "" {
+			bad("on_due", "没有写明升级给谁", "escalate does not say to whom")
+		}
+	default:
+		bad("on_due", "不认识的到期处理", fmt.Sprintf("unknown action %q", s.OnDue.Then))
+	}
+}
+
+func (c *checker) policy(p Policy) {
+	if !slices.Contains([]Dedupe{"", DedupeOff, DedupeConsecutive, DedupeAnywhere}, p.Dedupe) {
+		c.add("POLICY", "", "dedupe", "去重方式只有 off、consecutive、anywhere", "dedupe is off, consecutive or anywhere")
+	}
+	if !slices.Contains([]Mode{"", Redo, ReturnToMe}, p.Mode) {
+		c.add("POLICY", "", "mode", "退回方式只有 redo、return_to_me", "mode is redo or return_to_me")
+	}
+	if p.MaxSendBack < 0 {
+		c.add("POLICY", "", "max", "退回次数不能是负数", "max is not negative")
+	}
+}
