@@ -31,6 +31,7 @@ type HeldSeat struct {
 	Unit string // e.g. technical
 	Role Role
 	Kind TenureKind
+	For  id.ID `bun:"for_person"` // the person who delegated the seat, zero = held oneself
 }
 
 // System acts for timers and handlers.
@@ -77,18 +78,29 @@ func (a Actor) Scope(name string) bool {
 	return false
 }
 
+// heldSQL gives the seats that a person holds, then those that present holders
+// delegated to the person (as ACTING). Its arguments are person, now, now and,
+// for the delegations, person, now, now, now, now.
+const heldSQL = `SELECT seat.name AS seat, unit.code AS unit, seat.role AS role, tenure.kind AS kind, NULL AS for_person
+	FROM tenure JOIN seat ON seat.id = tenure.seat_id JOIN unit ON unit.id = seat.unit_id JOIN person ON person.id = tenure.person_id
+	WHERE tenure.person_id = ? AND tenure.from_at <= ? AND (tenure.until_at IS NULL OR tenure.until_at > ?) AND person.erased_at IS NULL
+	UNION ALL
+	SELECT seat.name, unit.code, seat.role, 'ACTING', d.from_person
+	FROM delegation AS d JOIN seat ON seat.id = d.seat_id JOIN unit ON unit.id = seat.unit_id JOIN person ON person.id = d.to_person
+	JOIN tenure ON tenure.seat_id = d.seat_id AND tenure.person_id = d.from_person
+	WHERE d.to_person = ? AND d.from_at <= ? AND d.until_at > ? AND tenure.from_at <= ? AND (tenure.until_at IS NULL OR tenure.until_at > ?) AND person.erased_at IS NULL
+	ORDER BY 1, 5`
+
 // Judge reads the actor's seats anew at time now, in the transaction that
-// decides, so that a tenure that ended a moment ago decides nothing. A person
-// who was erased or whose account is closed has none.
+// decides, so that a tenure that ended a moment ago decides nothing. A seat
+// that its holder delegated counts for as long as both last; an erased person
+// has none.
 func Judge(ctx context.Context, q bun.IDB, a Actor, now time.Time) (Actor, error) {
 	if a.System || a.Person.IsZero() {
 		return a, nil
 	}
 	var rows []HeldSeat
-	err := q.NewRaw(`SELECT seat.name AS seat, unit.code AS unit, seat.role AS role, tenure.kind AS kind
-		FROM tenure JOIN seat ON seat.id = tenure.seat_id JOIN unit ON unit.id = seat.unit_id JOIN person ON person.id = tenure.person_id
-		WHERE tenure.person_id = ? AND tenure.from_at <= ? AND (tenure.until_at IS NULL OR tenure.until_at > ?) AND person.erased_at IS NULL
-		ORDER BY seat.name`, a.Person, now, now).Scan(ctx, &rows)
+	err := q.NewRaw(heldSQL, a.Person, now, now, a.Person, now, now, now, now).Scan(ctx, &rows)
 	if err != nil && !store.NoRows(err) {
 		return a, store.Busy(err)
 	}

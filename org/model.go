@@ -143,13 +143,14 @@ const (
 
 // Personal is one erasable value of a subject: a person, or an object that
 // holds a stranger's free text. Hash is HMAC-SHA-256 of the canonical value
-// under the subject's own key, what history carries in its place.
+// under a key of its own (see SetPersonal), what history carries in its place.
 type Personal struct {
 	bun.BaseModel `bun:"table:personal"`
 
 	Subject id.ID  `bun:",pk"`
 	Field   string `bun:",pk"` // see Register
 	Value   string
+	Salt    string // goes with the value
 	Hash    string
 	At      time.Time
 	Until   time.Time `bun:",nullzero"` // erased by the retention job after it
