@@ -2,9 +2,9 @@
 
 package fault
 
-// At is a point where a binary built with the tag fault may pause or die; in
+// At is a point (of something, where it says of what) where a binary built with the tag fault may pause or die; in
 // any other binary it is empty.
-func At(string) {}
+func At(string, ...string) {}
 
 // Enabled says whether this binary can inject faults.
 const Enabled = false

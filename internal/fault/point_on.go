@@ -16,10 +16,12 @@ const Enabled = true
 
 var hits atomic.Int64
 
-// At kills this process with SIGKILL the n-th time the point named by
+// At kills this process with SIGKILL the n-th time the point "name" (or
+// "name/of", where the point says of what) named by
 // KELIAN_KILL_AT ("name" or "name:n") is passed; KELIAN_PAUSE_AT
 // ("name:milliseconds") pauses there instead.
-func At(point string) {
+func At(point string, of ...string) {
+	point = strings.Join(append([]string{point}, of...), "/")
 	if name, n := split(os.Getenv("KELIAN_KILL_AT"), 1); name == point {
 		if hits.Add(1) == int64(n) {
 			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)

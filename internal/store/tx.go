@@ -125,7 +125,7 @@ func InTx[T any](ctx context.Context, db *DB, cmd Command, fn func(ctx context.C
 		var zero T
 		return zero, Busy(err)
 	}
-	fault.At("after-commit")
+	fault.At("after-commit", cmd.name)
 	for _, h := range hooks {
 		h()
 	}
@@ -214,7 +214,7 @@ func (db *DB) runPostgres(ctx context.Context, cmd Command, body func(context.Co
 	for _, m := range tx.batch() {
 		last = m + last
 	}
-	fault.At("before-commit")
+	fault.At("before-commit", cmd.name)
 	if _, err := conn.ExecContext(ctx, "?", bun.Safe(last)); err != nil {
 		if lost(err) {
 			err = &unknownCommit{err}

@@ -123,7 +123,9 @@ func (w *writer) try(first *member, size int) (members []*member, err error) {
 			}
 		}
 	}
-	fault.At("before-commit")
+	for _, m := range members {
+		fault.At("before-commit", m.cmd.name)
+	}
 	if _, err := conn.ExecContext(ctx, "COMMIT"); err != nil {
 		_, _ = conn.ExecContext(ctx, "ROLLBACK")
 		return members, err

@@ -18,6 +18,8 @@ import (
 	"kelian/internal/clock"
 	"kelian/internal/store"
 	"kelian/migrations"
+
+	"github.com/redis/go-redis/v9"
 )
 
 // Key is the server key of test databases.
@@ -150,4 +152,30 @@ func Main(m *testing.M) {
 		}
 	}
 	os.Exit(code)
+}
+
+var redisDB atomic.Int64
+
+// RedisURL gives an emptied database of the server that KELIAN_TEST_REDIS_URL
+// names; with PostgreSQL at hand there has to be one.
+func RedisURL(t testing.TB) string {
+	t.Helper()
+	base := os.Getenv("KELIAN_TEST_REDIS_URL")
+	if base == "" {
+		t.Fatal("KELIAN_TEST_REDIS_URL is not set: the tests on Redis did not run")
+	}
+	opt, err := redis.ParseURL(base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Packages run at the same time: each process takes a range of its own.
+	opt.DB = int((int64(os.Getpid())*3 + redisDB.Add(1)) % 16)
+	c := redis.NewClient(opt)
+	defer func() { _ = c.Close() }()
+	if err := c.FlushDB(context.Background()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	u, _ := url.Parse(base)
+	u.Path = fmt.Sprintf("/%d", opt.DB)
+	return u.String()
 }

@@ -1,0 +1,309 @@
+package jobs_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"kelian/internal/clock"
+	"kelian/internal/id"
+	"kelian/internal/outbox"
+	"kelian/internal/store"
+	"kelian/internal/testkit"
+	"kelian/jobs"
+
+	"github.com/redis/go-redis/v9"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+// each runs f on SQLite with the queue in this process, and on PostgreSQL with
+// a real Redis.
+func each(t *testing.T, f func(t *testing.T, db *store.DB, q *jobs.Redis)) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		address := ""
+		if db.Postgres() {
+			address = testkit.RedisURL(t)
+		}
+		q, err := jobs.OpenRedis(address)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(q.Close)
+		f(t, db, q)
+	})
+}
+
+var fast = jobs.Timing{Visibility: 10 * time.Second, Handler: 5 * time.Second, Poll: 200 * time.Millisecond}
+
+// start runs a relay and a worker until the test ends.
+func start(t *testing.T, db *store.DB, q *jobs.Redis, reg *jobs.Registry) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	relay := jobs.Relay{DB: db, Clock: clock.System{}, Redis: q, Log: testkit.Quiet(), Timing: fast}
+	worker := &jobs.Worker{DB: db, Clock: clock.System{}, Redis: q, Registry: reg, Log: testkit.Quiet(), Timing: fast}
+	stop, err := worker.Start()
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); relay.Run(ctx) }()
+	t.Cleanup(func() { cancel(); <-done; stop() })
+}
+
+func put(t *testing.T, db *store.DB, topic string, n int) {
+	t.Helper()
+	_, err := store.InTx(context.Background(), db, store.Internal("put"), func(_ context.Context, tx *store.Tx) (int, error) {
+		for i := range n {
+			outbox.Put(tx, outbox.Event{Topic: topic, Aggregate: id.New(), Payload: map[string]int{"n": i}})
+		}
+		return 0, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// effect books the payload's number under a unique name: done twice it fails.
+func effect(db *store.DB, topic string) jobs.Handler {
+	return func(ctx context.Context, d outbox.Delivery) error {
+		var p struct{ N int }
+		if err := d.Decode(&p); err != nil {
+			return err
+		}
+		_, err := store.InTx(ctx, db, d.Command(), func(_ context.Context, tx *store.Tx) (int, error) {
+			tx.QueueSQL(`INSERT INTO setting (name, value, at) VALUES (?, 'done', ?)`, fmt.Sprintf("%s %d", topic, p.N), testkit.Start)
+			return 0, nil
+		})
+		return err
+	}
+}
+
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); <-tick.C {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("it did not happen: %s", what)
+}
+
+func effects(t *testing.T, db *store.DB, topic string) (n int) {
+	t.Helper()
+	if err := db.R.NewRaw(`SELECT count(*) FROM setting WHERE name LIKE ?`, topic+" %").Scan(context.Background(), &n); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func states(t *testing.T, db *store.DB, topic string) map[string]int {
+	t.Helper()
+	var rows []struct {
+		State string
+		N     int
+	}
+	if err := db.R.NewRaw(`SELECT state, count(*) AS n FROM outbox WHERE topic = ? GROUP BY state`, topic).Scan(context.Background(), &rows); err != nil {
+		t.Fatal(err)
+	}
+	out := map[string]int{}
+	for _, r := range rows {
+		out[r.State] = r.N
+	}
+	return out
+}
+
+func TestEveryEventTakesEffectOnce(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB, q *jobs.Redis) {
+		reg := jobs.NewRegistry()
+		reg.Handle("t.once", "a", effect(db, "t.once"))
+		start(t, db, q, reg)
+		for range 3 {
+			put(t, db, "t.other", 5) // nobody's: for the feed only
+		}
+		put(t, db, "t.once", 700)
+		waitFor(t, "700 effects", func() bool { return effects(t, db, "t.once") == 700 })
+		waitFor(t, "all done", func() bool { return states(t, db, "t.once")["done"] == 700 })
+		if got := states(t, db, "t.other"); got["done"] != 15 || len(got) != 1 {
+			t.Fatalf("events without a consumer: %v", got)
+		}
+	})
+}
+
+func TestFailedHandlerIsTriedAgainAndPermanentIsDead(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB, q *jobs.Redis) {
+		var tries atomic.Int32
+		reg := jobs.NewRegistry()
+		reg.Handle("t.fail", "a", func(context.Context, outbox.Delivery) error { tries.Add(1); return errors.New("not now") })
+		reg.Handle("t.dead", "a", func(context.Context, outbox.Delivery) error { return outbox.Permanent(errors.New("never")) })
+		reg.Handle("t.panic", "a", func(context.Context, outbox.Delivery) error { panic("boom") })
+		start(t, db, q, reg)
+		for _, topic := range []string{"t.fail", "t.dead", "t.panic"} {
+			put(t, db, topic, 1)
+		}
+		waitFor(t, "the permanent one is dead", func() bool { return states(t, db, "t.dead")["dead"] == 1 })
+		waitFor(t, "the failed one waits", func() bool {
+			var n int
+			err := db.R.NewRaw(`SELECT count(*) FROM outbox WHERE topic IN ('t.fail', 't.panic') AND state = 'pending' AND failures = 1`).Scan(context.Background(), &n)
+			return err == nil && n == 2
+		})
+		if n := tries.Load(); n != 1 {
+			t.Fatalf("tried %d times before its back-off was over", n)
+		}
+	})
+}
+
+// Rows that Redis lost are sent again after the visibility time.
+func TestEmptiedRedisLosesNothing(t *testing.T) {
+	if os.Getenv("KELIAN_TEST_REDIS_URL") == "" && os.Getenv("CI") != "true" {
+		return // the in-process queue cannot be emptied from outside; each run with a server covers it
+	}
+	address := testkit.RedisURL(t)
+	opt, err := redis.ParseURL(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := redis.NewClient(opt)
+	defer func() { _ = client.Close() }()
+	db := testkit.Postgres(t)
+	q, err := jobs.OpenRedis(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reg := jobs.NewRegistry()
+	var once sync.Once
+	do := effect(db, "t.empty")
+	reg.Handle("t.empty", "a", func(ctx context.Context, d outbox.Delivery) error {
+		once.Do(func() {
+			if err := client.FlushDB(context.Background()).Err(); err != nil {
+				t.Error(err)
+			}
+		})
+		return do(ctx, d)
+	})
+	put(t, db, "t.empty", 200)
+	start(t, db, q, reg)
+	waitFor(t, "200 effects", func() bool { return effects(t, db, "t.empty") == 200 })
+}
+
+// A delivery that was sent again meanwhile changes nothing.
+func TestOldAttemptIsStale(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := context.Background()
+		outbox.Route("t.stale", "a")
+		put(t, db, "t.stale", 1)
+		first, err := outbox.Claim(ctx, db, outbox.QueueDefault, time.Now())
+		if err != nil || len(first) != 1 {
+			t.Fatal(first, err)
+		}
+		old, err := outbox.Load(ctx, db, first[0].ID, first[0].Attempt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n, err := outbox.Reclaim(ctx, db, -time.Second); err != nil || n != 1 {
+			t.Fatal(n, err)
+		}
+		second, err := outbox.Claim(ctx, db, outbox.QueueDefault, time.Now())
+		if err != nil || len(second) != 1 || second[0].Attempt != 2 {
+			t.Fatal(second, err)
+		}
+		if err := effect(db, "t.stale")(ctx, old); !errors.Is(err, store.ErrStale) {
+			t.Fatalf("the old attempt: %v", err)
+		}
+		now, err := outbox.Load(ctx, db, second[0].ID, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := effect(db, "t.stale")(ctx, now); err != nil {
+			t.Fatal(err)
+		}
+		if n := effects(t, db, "t.stale"); n != 1 {
+			t.Fatalf("%d effects", n)
+		}
+	})
+}
+
+func TestTimerIsReplacedAndVoided(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		ctx, owner, now := context.Background(), id.New(), testkit.Start
+		outbox.Route("t.timer", "a")
+		do := func(f func(tx *store.Tx)) {
+			t.Helper()
+			if _, err := store.InTx(ctx, db, store.Internal("x"), func(_ context.Context, tx *store.Tx) (int, error) { f(tx); return 0, nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		due := func(at time.Time) int {
+			rows, err := outbox.Claim(ctx, db, outbox.QueueDefault, at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(rows)
+		}
+		timer := func(after time.Duration) func(tx *store.Tx) {
+			return func(tx *store.Tx) {
+				outbox.Timer(tx, owner, "remind", outbox.Event{Topic: "t.timer", DueAt: now.Add(after)})
+			}
+		}
+		do(timer(time.Hour))
+		do(timer(2 * time.Hour))
+		if due(now.Add(90*time.Minute)) != 0 {
+			t.Fatal("the replaced timer fired")
+		}
+		if due(now.Add(2*time.Hour)) != 1 {
+			t.Fatal("the timer did not fire")
+		}
+		do(timer(time.Hour)) // while the last one is being handled
+		do(func(tx *store.Tx) { outbox.Void(tx, owner) })
+		if due(now.Add(24*time.Hour)) != 0 {
+			t.Fatal("a voided timer fired")
+		}
+	})
+}
+
+func TestRetentionForgetsOnlyWhatMayGo(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := context.Background()
+		put(t, db, "t.kept", 3)
+		outbox.Route("t.waiting", "a")
+		put(t, db, "t.waiting", 2)
+		list := []jobs.Keep{{Table: "outbox", Column: "created_at", Where: "state IN ('done', 'void')", For: -time.Minute}}
+		n, err := jobs.Forget(ctx, db, time.Now(), list)
+		if err != nil || n != 3 {
+			t.Fatalf("%d rows went, %v", n, err)
+		}
+		if got := states(t, db, "t.waiting"); got["pending"] != 2 {
+			t.Fatalf("%v", got)
+		}
+	})
+}
+
+func TestBacklogStaysInTheTableBeyondTheWindow(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		outbox.Route("t.many", "a")
+		for range 5 {
+			put(t, db, "t.many", 500)
+		}
+		got := 0
+		for {
+			rows, err := outbox.Claim(context.Background(), db, outbox.QueueDefault, time.Now())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(rows) == 0 {
+				break
+			}
+			got += len(rows)
+		}
+		if got != outbox.Window {
+			t.Fatalf("%d rows sent and not done, the window is %d", got, outbox.Window)
+		}
+	})
+}

@@ -1,0 +1,166 @@
+package jobs
+
+import (
+	"context"
+	"crypto/ed25519"
+	"log/slog"
+	"time"
+
+	"kelian/internal/audit"
+	"kelian/internal/clock"
+	"kelian/internal/id"
+	"kelian/internal/store"
+)
+
+// Sealer chains the audit log while it holds the lease, at most a second
+// behind, and writes a signed checkpoint every five minutes or 1,000 rows.
+type Sealer struct {
+	DB     *store.DB
+	Clock  clock.Clock
+	Log    *slog.Logger
+	Key    ed25519.PrivateKey
+	Origin string // who signs, e.g. the public host
+	Dir    string // where checkpoints go; "" = nowhere
+}
+
+const (
+	sealEvery       = time.Second
+	checkpointEvery = 5 * time.Minute
+	checkpointRows  = 1000
+)
+
+// Run seals until ctx ends.
+func (s Sealer) Run(ctx context.Context) {
+	owner := id.New().String()
+	tick := time.NewTicker(sealEvery)
+	defer tick.Stop()
+	rows, last := 0, time.Now()
+	defer func() { _ = s.DB.Unlease(context.WithoutCancel(ctx), audit.SealerLease, owner) }()
+	for {
+		if n, err := s.step(ctx, owner); err != nil && ctx.Err() == nil {
+			s.Log.Warn("the audit log could not be sealed; trying again", "error", err)
+		} else if rows += n; rows > 0 && (rows >= checkpointRows || time.Since(last) >= checkpointEvery) {
+			s.checkpoint(ctx)
+			rows, last = 0, time.Now()
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (s Sealer) step(ctx context.Context, owner string) (total int, err error) {
+	holds, err := s.DB.Lease(ctx, audit.SealerLease, owner, 5*sealEvery)
+	if err != nil || !holds {
+		return 0, err
+	}
+	for {
+		n, err := audit.SealNext(ctx, s.DB, s.Clock.Now())
+		total += n
+		if err != nil || n == 0 {
+			return total, err
+		}
+	}
+}
+
+func (s Sealer) checkpoint(ctx context.Context) {
+	if s.Dir == "" {
+		return
+	}
+	text, size, err := audit.Checkpoint(ctx, s.DB, s.Key, s.Origin)
+	if err == nil && size > 0 {
+		err = audit.WriteCheckpoint(s.Dir, text, size)
+	}
+	if err != nil {
+		s.Log.Warn("no checkpoint was written", "error", err)
+	}
+}
+
+// Keep is one row of the retention list: rows of the table older than For, by
+// the column, are deleted, oldest first.
+type Keep struct {
+	Table, Column string
+	Where         string // narrows to rows that may go; "" = all
+	For           time.Duration
+	Business      bool // the column holds business time, not the database's
+}
+
+// Retention is the list of every growing table of the kernel that forgets;
+// domains add theirs. What is not here is kept: audit, links, requests,
+// incidents.
+var Retention = []Keep{
+	{Table: "idempotency", Column: "at", For: 24 * time.Hour},
+	{Table: "outbox", Column: "created_at", Where: "state IN ('done', 'void')", For: 24 * time.Hour},
+	{Table: "lease", Column: "until", For: 24 * time.Hour},
+}
+
+const retentionBatch = 2000
+
+// Forget runs the list once and says how many rows went; each batch is a
+// transaction of its own.
+func Forget(ctx context.Context, db *store.DB, now time.Time, list []Keep) (int64, error) {
+	var total int64
+	for _, k := range list {
+		for {
+			n, err := forgetBatch(ctx, db, now, k)
+			total += n
+			if err != nil {
+				return total, err
+			}
+			if n < retentionBatch {
+				break
+			}
+		}
+	}
+	return total, nil
+}
+
+func forgetBatch(ctx context.Context, db *store.DB, now time.Time, k Keep) (int64, error) {
+	return store.InTx(ctx, db, store.Internal("retention"), func(ctx context.Context, tx *store.Tx) (int64, error) {
+		pick := tx.NewSelect().Table(k.Table).ColumnExpr(rowKey(db)).OrderExpr(k.Column).Limit(retentionBatch)
+		if k.Business {
+			pick = pick.Where(k.Column+" < ?", now.Add(-k.For))
+		} else {
+			pick = pick.Where(k.Column+" < ?", db.Ago(k.For))
+		}
+		if k.Where != "" {
+			pick = pick.Where(k.Where)
+		}
+		res, err := tx.NewDelete().Table(k.Table).Where(rowKey(db)+" IN (?)", pick).Exec(ctx)
+		if err != nil {
+			return 0, err
+		}
+		return res.RowsAffected()
+	})
+}
+
+// rowKey is the physical name of a row, which every table has.
+func rowKey(db *store.DB) string {
+	if db.Postgres() {
+		return "ctid"
+	}
+	return "rowid"
+}
+
+// RunRetention forgets hourly, in the process that holds the lease.
+func RunRetention(ctx context.Context, db *store.DB, c clock.Clock, log *slog.Logger, list []Keep) {
+	owner := id.New().String()
+	tick := time.NewTicker(time.Hour)
+	defer tick.Stop()
+	for {
+		if holds, err := db.Lease(ctx, "retention", owner, 90*time.Minute); err == nil && holds {
+			if n, err := Forget(ctx, db, c.Now(), list); err != nil && ctx.Err() == nil {
+				log.Warn("retention stopped early", "error", err)
+			} else if n > 0 {
+				log.Info("retention", "rows", n)
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}

@@ -1,0 +1,67 @@
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+)
+
+// Redis is the connection to the queue: a server, or one inside this process
+// that listens on no port and keeps nothing.
+type Redis struct {
+	opt  asynq.RedisConnOpt
+	mini *miniredis.Miniredis
+}
+
+// OpenRedis uses the server at the address (redis://…), or for "" a Redis
+// inside this process.
+func OpenRedis(address string) (*Redis, error) {
+	if address != "" {
+		opt, err := asynq.ParseRedisURI(address)
+		if err != nil {
+			return nil, fmt.Errorf("KELIAN_REDIS_URL: %w", err)
+		}
+		// A frozen server may hold a caller for seconds, not for minutes.
+		if o, ok := opt.(asynq.RedisClientOpt); ok {
+			o.DialTimeout, o.ReadTimeout, o.WriteTimeout = 2*time.Second, 3*time.Second, 3*time.Second
+			opt = o
+		}
+		return &Redis{opt: opt}, nil
+	}
+	mini := miniredis.NewMiniRedis()
+	mini.ClockTTL(true)
+	return &Redis{opt: inProcess{mini}, mini: mini}, nil
+}
+
+// InProcess says that the queue lives in this process only.
+func (r *Redis) InProcess() bool { return r.mini != nil }
+
+// Ping asks the queue whether it answers.
+func (r *Redis) Ping(ctx context.Context) error {
+	c := r.opt.MakeRedisClient().(redis.UniversalClient)
+	defer func() { _ = c.Close() }()
+	return c.Ping(ctx).Err()
+}
+
+// Close ends the Redis inside this process, if there is one.
+func (r *Redis) Close() {
+	if r.mini != nil {
+		r.mini.Close()
+	}
+}
+
+type inProcess struct{ mini *miniredis.Miniredis }
+
+func (p inProcess) MakeRedisClient() any {
+	return redis.NewClient(&redis.Options{
+		Addr: "in-process",
+		Dialer: func(context.Context, string, string) (net.Conn, error) {
+			return p.mini.Dial()
+		},
+	})
+}

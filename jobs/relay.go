@@ -1,0 +1,127 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"kelian/internal/clock"
+	"kelian/internal/fault"
+	"kelian/internal/id"
+	"kelian/internal/outbox"
+	"kelian/internal/store"
+
+	"github.com/hibiken/asynq"
+)
+
+// Timing holds the limits that a test may shorten.
+type Timing struct {
+	Visibility time.Duration // a row sent and not done after it is sent again
+	Handler    time.Duration // a handler's time
+	Poll       time.Duration // the net under lost pokes
+}
+
+// Shipped is the timing of a running service.
+var Shipped = Timing{Visibility: outbox.Visibility, Handler: 20 * time.Second, Poll: time.Second}
+
+// enqueueLanes send to Redis at once, for each send is a round trip.
+const enqueueLanes = 16
+
+const taskType = "outbox"
+
+type carried struct {
+	ID      id.ID `json:"id"`
+	Attempt int   `json:"attempt"`
+}
+
+// Relay carries due rows of every queue to Redis until ctx ends. Any number of
+// relays may run.
+type Relay struct {
+	DB     *store.DB
+	Clock  clock.Clock
+	Redis  *Redis
+	Log    *slog.Logger
+	Timing Timing
+}
+
+// Run claims on each poke and at least once per poll.
+func (r Relay) Run(ctx context.Context) {
+	client := asynq.NewClient(r.Redis.opt)
+	defer func() { _ = client.Close() }()
+	wake, stop := outbox.Wake()
+	defer stop()
+	tick := time.NewTicker(r.Timing.Poll)
+	defer tick.Stop()
+	var healthy = true
+	for {
+		err := r.carry(ctx, client)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil && healthy {
+			r.Log.Warn("the relay cannot carry; it goes on trying", "error", err)
+		} else if err == nil && !healthy {
+			r.Log.Info("the relay carries again")
+		}
+		healthy = err == nil
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+		case <-tick.C:
+			if n, err := outbox.Reclaim(ctx, r.DB, r.Timing.Visibility); err == nil && n > 0 {
+				r.Log.Info("rows were not done in time and are sent again", "rows", n)
+			}
+		}
+	}
+}
+
+// carry empties every queue into Redis, a batch at a time.
+func (r Relay) carry(ctx context.Context, client *asynq.Client) error {
+	var errs []error
+	for _, queue := range outbox.Queues {
+		for {
+			rows, err := outbox.Claim(ctx, r.DB, queue, r.Clock.Now())
+			if err != nil || len(rows) == 0 {
+				errs = append(errs, err)
+				break
+			}
+			fault.At("before-enqueue")
+			failed, err := r.enqueue(ctx, client, queue, rows)
+			fault.At("after-enqueue")
+			if err != nil {
+				errs = append(errs, err, outbox.Release(ctx, r.DB, failed))
+				break
+			}
+			if len(rows) < outbox.Batch {
+				break
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r Relay) enqueue(ctx context.Context, client *asynq.Client, queue string, rows []outbox.Claimed) (failed []outbox.Claimed, err error) {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	lanes := make(chan struct{}, enqueueLanes)
+	for _, row := range rows {
+		lanes <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-lanes }()
+			payload, _ := json.Marshal(carried(row))
+			_, e := client.EnqueueContext(ctx, asynq.NewTask(taskType, payload),
+				asynq.TaskID(carriedID(row)), asynq.Queue(queue), asynq.MaxRetry(0), asynq.Timeout(r.Timing.Handler))
+			if e != nil && !errors.Is(e, asynq.ErrTaskIDConflict) {
+				mu.Lock()
+				defer mu.Unlock()
+				failed, err = append(failed, row), e
+			}
+		})
+	}
+	wg.Wait()
+	return failed, err
+}

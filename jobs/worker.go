@@ -1,0 +1,110 @@
+package jobs
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strconv"
+	"time"
+
+	"kelian/internal/clock"
+	"kelian/internal/fault"
+	"kelian/internal/outbox"
+	"kelian/internal/store"
+
+	"github.com/hibiken/asynq"
+)
+
+func carriedID(row outbox.Claimed) string { return row.ID.String() + ":" + strconv.Itoa(row.Attempt) }
+
+// Worker takes deliveries from Redis and gives them to their handlers.
+type Worker struct {
+	DB       *store.DB
+	Clock    clock.Clock
+	Redis    *Redis
+	Registry *Registry
+	Log      *slog.Logger
+	Timing   Timing
+	// Handled, if set, is told of each row that was done, and how long after
+	// its transaction began it was.
+	Handled func(topic string, d outbox.Delivery)
+}
+
+// Start begins to work; the returned function stops taking, waits for the
+// handlers and ends.
+func (w *Worker) Start() (stop func(), err error) {
+	queues := map[string]int{}
+	for _, q := range outbox.Queues {
+		queues[q] = 1
+	}
+	srv := asynq.NewServer(w.Redis.opt, asynq.Config{
+		Concurrency:              10,
+		Queues:                   queues,
+		TaskCheckInterval:        5 * time.Millisecond,
+		DelayedTaskCheckInterval: time.Second,
+		ShutdownTimeout:          25 * time.Second,
+		Logger:                   quiet{w.Log},
+		LogLevel:                 asynq.WarnLevel,
+	})
+	if err := srv.Start(asynq.HandlerFunc(w.handle)); err != nil {
+		return nil, fmt.Errorf("start the worker: %w", err)
+	}
+	return srv.Shutdown, nil
+}
+
+// handle never returns an error to asynq: what happened to a row stands in
+// the row.
+func (w *Worker) handle(ctx context.Context, t *asynq.Task) error {
+	var c carried
+	if err := json.Unmarshal(t.Payload(), &c); err != nil {
+		w.Log.Error("a task that is not ours", "type", t.Type())
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.Timing.Handler)
+	defer cancel()
+	d, err := outbox.Load(ctx, w.DB, c.ID, c.Attempt)
+	if err != nil {
+		if !errors.Is(err, store.ErrStale) {
+			w.Log.Warn("a delivery could not be loaded; it is sent again", "row", c.ID, "error", err)
+		}
+		return nil
+	}
+	fault.At("before-effect", d.Topic)
+	err = w.run(ctx, d)
+	fault.At("after-effect", d.Topic)
+	switch {
+	case err == nil:
+		if w.Handled != nil {
+			w.Handled(d.Topic, d)
+		}
+	case errors.Is(err, store.ErrStale):
+	default:
+		w.Log.Warn("a handler failed", "topic", d.Topic, "consumer", d.Consumer, "row", d.ID, "attempt", d.Attempt, "error", err)
+		if err := outbox.Fail(context.WithoutCancel(ctx), w.DB, d, w.Clock.Now(), err); err != nil {
+			w.Log.Warn("the failure could not be booked; the row is sent again", "row", d.ID, "error", err)
+		}
+	}
+	return nil
+}
+
+func (w *Worker) run(ctx context.Context, d outbox.Delivery) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.Log.Error("a handler panicked", "topic", d.Topic, "panic", r, "stack", string(debug.Stack()))
+			err = fmt.Errorf("panic: %v", r)
+		}
+	}()
+	return w.Registry.Run(ctx, d)
+}
+
+// quiet gives asynq's own lines to the log.
+type quiet struct{ log *slog.Logger }
+
+func (q quiet) Debug(...any)      {}
+func (q quiet) Info(...any)       {}
+func (q quiet) Warn(args ...any)  { q.log.Warn(fmt.Sprint(args...), "from", "asynq") }
+func (q quiet) Error(args ...any) { q.log.Error(fmt.Sprint(args...), "from", "asynq") }
+func (q quiet) Fatal(args ...any) { q.log.Error(fmt.Sprint(args...), "from", "asynq") }
