@@ -39,7 +39,7 @@ func (j *JSON) UnmarshalJSON(b []byte) error {
 // Canonical spells one JSON value as RFC 8785 does: keys sorted by UTF-16
 // units, no white space, shortest numbers. Stricter than that, it refuses
 // what two readers could take for two values: a key that occurs twice,
-// integers beyond 2^53, and text that is not Unicode.
+// integers from 2^53 on, and text that is not Unicode.
 func Canonical(b []byte) ([]byte, error) {
 	if !utf8.Valid(b) {
 		return nil, fmt.Errorf("flow: the JSON text is not UTF-8")
@@ -158,8 +158,8 @@ func appendNumber(out []byte, n json.Number) ([]byte, error) {
 		return nil, fmt.Errorf("flow: the number %.40s is out of range", n)
 	}
 	abs := math.Abs(f)
-	if f == math.Trunc(f) && abs > 1<<53 {
-		return nil, fmt.Errorf("flow: the integer %.40s is beyond 2^53", n)
+	if f == math.Trunc(f) && abs >= 1<<53 {
+		return nil, fmt.Errorf("flow: the integer %.40s is not below 2^53", n)
 	}
 	if f == 0 {
 		return append(out, '0'), nil

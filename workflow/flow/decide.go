@@ -66,7 +66,11 @@ func (r *run) submit(c Submit) error {
 	if c.Form.Rev != 1 || c.By.Person == "" {
 		return fmt.Errorf("flow: a submission has a person and form revision 1")
 	}
-	r.emit(Submitted{Key: r.def.Key, Hash: r.def.Hash, Requester: c.By.Person, Form: c.Form, Desk: c.Desk})
+	desk, err := canonicalDesk(c.Desk)
+	if err != nil {
+		return err
+	}
+	r.emit(Submitted{Key: r.def.Key, Hash: r.def.Hash, Requester: c.By.Person, Form: c.Form, Desk: desk})
 	if err := r.advance(); err != nil {
 		return err
 	}
@@ -80,6 +84,23 @@ func (r *run) submit(c Submit) error {
 		}
 	}
 	return nil
+}
+
+// canonicalDesk spells the desks' facts as the chain does; an empty map is nil,
+// as JSON makes it on the way back.
+func canonicalDesk(desk map[string]JSON) (map[string]JSON, error) {
+	if len(desk) == 0 {
+		return nil, nil
+	}
+	out := make(map[string]JSON, len(desk))
+	for name, v := range desk {
+		var c JSON
+		if err := c.UnmarshalJSON([]byte(v)); err != nil {
+			return nil, fmt.Errorf("flow: the fact %s: %w", name, err)
+		}
+		out[name] = c
+	}
+	return out, nil
 }
 
 func (r *run) vote(c Cast) error {

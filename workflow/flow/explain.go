@@ -30,7 +30,7 @@ type Requirement struct {
 	Rule     Rule
 	Tally    Tally
 	Votes    []Vote // that count, with whether they were carried
-	Lapsed   []Vote // that no longer count, newest round first asked again
+	Lapsed   []Vote // that no longer count, with the reason
 	Lacking  int    // approving weight still needed, at least
 	Waiting  []Wait
 	Excluded []Exclusion

@@ -72,10 +72,14 @@ func (r *run) resubmit(c Resubmit) error {
 	if c.Form.Rev != r.st.Rev()+1 {
 		return r.stale(c.Form.Rev - 1)
 	}
+	desk, err := canonicalDesk(c.Desk)
+	if err != nil {
+		return err
+	}
 	redo := r.st.Back != nil && r.st.Back.Mode == Redo
 	from := r.st.Rev()
 	changed := diff(r.st.Form().Digests, c.Form.Digests)
-	r.emit(Resubmitted{Form: c.Form, Changed: changed, Desk: c.Desk, Note: c.Note})
+	r.emit(Resubmitted{Form: c.Form, Changed: changed, Desk: desk, Note: c.Note})
 	for _, v := range slices.Clone(r.st.Votes) {
 		if !v.Live {
 			continue

@@ -139,7 +139,7 @@ func (r *run) newcomers(ss *StepState, fresh []Elector, gone []Task) []Opening {
 	var fit []Elector
 	for _, e := range fresh {
 		asked := slices.ContainsFunc(r.st.Tasks, func(t Task) bool {
-			return t.Step == ss.Name && t.Round == ss.Round && t.State != TaskVoid && t.Elector.Person == e.Person
+			return t.Step == ss.Name && t.Round == ss.Round && t.State != TaskVoid && t.Elector.Person == e.Person && !slices.Contains(gone, t)
 		})
 		if !asked {
 			fit = append(fit, e)

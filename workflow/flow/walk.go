@@ -25,7 +25,7 @@ func (r *run) advance() error {
 		}
 	}
 	if done {
-		r.emit(Closed{Status: Approved, Effects: r.def.OnApproved})
+		r.emit(Closed{Status: Approved, Effects: some(r.def.OnApproved)})
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func (r *run) open(s *Step, before []string) error {
 	if ss := r.st.Step(s.Name); ss != nil {
 		round = ss.Round + 1
 	}
-	tasks := make([]Opening, 0, len(electors))
+	var tasks []Opening
 	for i, e := range electors {
 		o := Opening{Task: taskID(s.Name, round, i+1), Elector: e, Origin: ByRule}
 		if v := r.kept(s.Name, e); v != nil {
@@ -147,9 +147,19 @@ func (r *run) open(s *Step, before []string) error {
 	}
 	r.lapseUncarried(s.Name, tasks)
 	due := r.facts.Due[s.Name].clean()
-	r.emit(StepOpened{Step: s.Name, Round: round, Rule: s.Rule, Reads: s.Reads, OnDue: s.OnDue, Due: due,
+	onDue := s.OnDue
+	onDue.Remind = some(onDue.Remind)
+	r.emit(StepOpened{Step: s.Name, Round: round, Rule: s.Rule, Reads: some(s.Reads), OnDue: onDue, Due: due,
 		Tasks: tasks, Excluded: excluded, Fallback: fallback})
 	return nil
+}
+
+// some makes an empty list nil, as JSON does on the way back.
+func some[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 func taskID(step string, round, n int) string {
