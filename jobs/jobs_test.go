@@ -84,18 +84,6 @@ func effect(db *store.DB, topic string) jobs.Handler {
 	}
 }
 
-func waitFor(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); <-tick.C {
-		if ok() {
-			return
-		}
-	}
-	t.Fatalf("it did not happen: %s", what)
-}
-
 func effects(t *testing.T, db *store.DB, topic string) (n int) {
 	t.Helper()
 	if err := db.R.NewRaw(`SELECT count(*) FROM setting WHERE name LIKE ?`, topic+" %").Scan(context.Background(), &n); err != nil {
@@ -129,8 +117,8 @@ func TestEveryEventTakesEffectOnce(t *testing.T) {
 			put(t, db, "t.other", 5) // nobody's: for the feed only
 		}
 		put(t, db, "t.once", 700)
-		waitFor(t, "700 effects", func() bool { return effects(t, db, "t.once") == 700 })
-		waitFor(t, "all done", func() bool { return states(t, db, "t.once")["done"] == 700 })
+		testkit.Eventually(t, "700 effects", func() bool { return effects(t, db, "t.once") == 700 })
+		testkit.Eventually(t, "all done", func() bool { return states(t, db, "t.once")["done"] == 700 })
 		if got := states(t, db, "t.other"); got["done"] != 15 || len(got) != 1 {
 			t.Fatalf("events without a consumer: %v", got)
 		}
@@ -148,8 +136,8 @@ func TestFailedHandlerIsTriedAgainAndPermanentIsDead(t *testing.T) {
 		for _, topic := range []string{"t.fail", "t.dead", "t.panic"} {
 			put(t, db, topic, 1)
 		}
-		waitFor(t, "the permanent one is dead", func() bool { return states(t, db, "t.dead")["dead"] == 1 })
-		waitFor(t, "the failed one waits", func() bool {
+		testkit.Eventually(t, "the permanent one is dead", func() bool { return states(t, db, "t.dead")["dead"] == 1 })
+		testkit.Eventually(t, "the failed one waits", func() bool {
 			var n int
 			err := db.R.NewRaw(`SELECT count(*) FROM outbox WHERE topic IN ('t.fail', 't.panic') AND state = 'pending' AND failures = 1`).Scan(context.Background(), &n)
 			return err == nil && n == 2
@@ -190,7 +178,7 @@ func TestEmptiedRedisLosesNothing(t *testing.T) {
 	})
 	put(t, db, "t.empty", 200)
 	start(t, db, q, reg)
-	waitFor(t, "200 effects", func() bool { return effects(t, db, "t.empty") == 200 })
+	testkit.Eventually(t, "200 effects", func() bool { return effects(t, db, "t.empty") == 200 })
 }
 
 // A delivery that was sent again meanwhile changes nothing.

@@ -7,10 +7,12 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"kelian/internal/id"
@@ -117,4 +119,18 @@ func WriteCheckpoint(dir, text string, size int64) error {
 		return err
 	}
 	return os.WriteFile(filepath.Join(dir, fmt.Sprintf("checkpoint-%012d", size)), []byte(text), 0o600)
+}
+
+// CheckCheckpoint says whether the note was signed by the holder of the key.
+func CheckCheckpoint(note string, key ed25519.PublicKey) error {
+	text, sigLine, ok := strings.Cut(note, "\n\n— ")
+	if !ok {
+		return errors.New("audit: not a checkpoint")
+	}
+	fields := strings.Fields(sigLine)
+	sig, err := base64.StdEncoding.DecodeString(fields[len(fields)-1])
+	if err != nil || !ed25519.Verify(key, []byte(text+"\n"), sig) {
+		return errors.New("audit: the checkpoint's signature is wrong")
+	}
+	return nil
 }

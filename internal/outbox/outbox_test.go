@@ -1,0 +1,140 @@
+package outbox_test
+
+import (
+	"context"
+	"testing"
+
+	"kelian/internal/id"
+	"kelian/internal/outbox"
+	"kelian/internal/store"
+	"kelian/internal/testkit"
+)
+
+func TestMain(m *testing.M) { testkit.Main(m) }
+
+func do(t *testing.T, db *store.DB, f func(tx *store.Tx)) {
+	t.Helper()
+	if _, err := store.InTx(context.Background(), db, store.Internal("x"), func(_ context.Context, tx *store.Tx) (int, error) { f(tx); return 0, nil }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFeedGivesCommittedEventsOnceAndSaysWhenItMissedSome(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		ctx := context.Background()
+		outbox.Route("t.two", "a")
+		outbox.Route("t.two", "b")
+		feed, err := outbox.NewFeed(ctx, db, testkit.Quiet())
+		if err != nil {
+			t.Fatal(err)
+		}
+		sub, cancel := feed.Subscribe("t.two")
+		defer cancel()
+		one := id.New()
+		do(t, db, func(tx *store.Tx) {
+			outbox.Put(tx, outbox.Event{Topic: "t.two", Aggregate: one, Version: 7})
+			outbox.Put(tx, outbox.Event{Topic: "t.unheard"})
+		})
+		readUntil(t, feed, func() bool { return len(sub.C) > 0 })
+		if err := feed.Read(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if len(sub.C) != 1 {
+			t.Fatalf("%d changes, want one though two consumers handle it", len(sub.C))
+		}
+		if c := <-sub.C; c.Aggregate != one || c.Version != 7 || c.Resync {
+			t.Fatalf("%+v", c)
+		}
+		for range 100 {
+			do(t, db, func(tx *store.Tx) { outbox.Put(tx, outbox.Event{Topic: "t.two"}) })
+		}
+		readUntil(t, feed, func() bool { return len(sub.C) == 64 })
+		resync := 0
+		for len(sub.C) > 0 {
+			if c := <-sub.C; c.Resync {
+				resync++
+			}
+		}
+		if resync != 1 {
+			t.Fatalf("a slow subscriber got %d words of missed events, want 1", resync)
+		}
+	})
+}
+
+// A transaction that began early and commits late is not skipped: on
+// PostgreSQL its rows have smaller numbers than rows already read.
+func TestFeedMissesNoLateCommit(t *testing.T) {
+	if testkit.PostgresURL() == "" {
+		return // SQLite has one writer: there is no late commit
+	}
+	db := testkit.Postgres(t)
+	ctx := context.Background()
+	feed, err := outbox.NewFeed(ctx, db, testkit.Quiet())
+	if err != nil {
+		t.Fatal(err)
+	}
+	sub, cancel := feed.Subscribe("t.late", "t.early")
+	defer cancel()
+	inside, commit, done := make(chan struct{}), make(chan struct{}), make(chan error)
+	go func() {
+		_, err := store.InTx(ctx, db, store.Internal("late"), func(ctx context.Context, tx *store.Tx) (int, error) {
+			outbox.Put(tx, outbox.Event{Topic: "t.late"})
+			if err := tx.Flush(ctx); err != nil {
+				return 0, err
+			}
+			close(inside)
+			<-commit
+			return 0, nil
+		})
+		done <- err
+	}()
+	<-inside
+	do(t, db, func(tx *store.Tx) { outbox.Put(tx, outbox.Event{Topic: "t.early"}) })
+	if err := feed.Read(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if len(sub.C) != 0 {
+		t.Fatal("an event above the commit horizon was given")
+	}
+	close(commit)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	readUntil(t, feed, func() bool { return len(sub.C) == 2 })
+}
+
+func readUntil(t *testing.T, feed *outbox.Feed, ok func() bool) {
+	t.Helper()
+	testkit.Eventually(t, "the feed gives the events", func() bool {
+		if err := feed.Read(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		return ok()
+	})
+}
+
+func TestTraceGoesUpToTheRootsAndDownFromTheStart(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		ref := map[string]outbox.Ref{}
+		for _, n := range []string{"incident", "ticket", "otherTicket", "request", "purchase", "stranger"} {
+			ref[n] = outbox.Ref{Kind: "x", ID: id.New()}
+		}
+		do(t, db, func(tx *store.Tx) {
+			for _, e := range [][2]string{{"incident", "ticket"}, {"incident", "otherTicket"}, {"ticket", "request"}, {"request", "purchase"}, {"stranger", "stranger"}} {
+				outbox.Link(tx, ref[e[0]], ref[e[1]], "causes", testkit.Start)
+				outbox.Link(tx, ref[e[0]], ref[e[1]], "causes", testkit.Start) // twice is one
+			}
+		})
+		nodes, edges, truncated, err := outbox.Trace(context.Background(), db, ref["ticket"])
+		if err != nil || truncated {
+			t.Fatal(truncated, err)
+		}
+		got := map[id.ID]bool{}
+		for _, n := range nodes {
+			got[n.ID] = true
+		}
+		if len(nodes) != 4 || len(edges) != 3 || !got[ref["incident"].ID] || !got[ref["purchase"].ID] || got[ref["otherTicket"].ID] {
+			t.Fatalf("%d nodes, %d edges", len(nodes), len(edges))
+		}
+	})
+}
