@@ -212,8 +212,7 @@ func (r *run) given(s *Step, e Elector, before []string) *Vote {
 		if mode == DedupeConsecutive && !slices.Contains(before, v.Step) {
 			continue
 		}
-		ss := r.st.Step(v.Step)
-		if ss.Status == StepPassed && covers(ss.Reads, s.Reads, r.st.Form()) {
+		if covers(r.st.Step(v.Step).Reads, s.Reads, r.st.Form()) {
 			return v
 		}
 	}

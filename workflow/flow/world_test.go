@@ -181,6 +181,9 @@ func (w *world) votesCurrent() {
 	w.t.Helper()
 	for _, v := range w.st.Votes {
 		ss := w.st.Step(v.Step)
+		if v.Live && v.Round != ss.Round {
+			w.t.Fatalf("live vote %+v of round %d in round %d", v, v.Round, ss.Round)
+		}
 		if !v.Live || w.st.Status == flow.Returned {
 			continue
 		}
