@@ -125,15 +125,15 @@ func (c *CheckState) settle(epoch int64, interval time.Duration, p Params) {
 	c.become(to, epoch, p)
 }
 
-// become changes the state and charges hard changes to the flap penalty. The
-// first verdict on a check is no change.
+// become changes the state and charges hard changes, into an outage or out of
+// it, to the flap penalty.
 func (c *CheckState) become(to State, epoch int64, p Params) {
 	from := c.State
 	if from == to {
 		return
 	}
 	c.State, c.Since = to, epoch
-	if from == Unknown || from.hard() == to.hard() {
+	if from.hard() == to.hard() {
 		return
 	}
 	c.Penalty = min(c.decayed(epoch, p)+p.Change, p.Ceiling)

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"kelian/netmon/judge"
 )
@@ -44,6 +45,22 @@ func TestTheCheckHasItsOwnRule(t *testing.T) {
 	}
 	w.decide(w.round("a", reply("h/icmp")))
 	w.state("h", judge.Up)
+	w.decide(w.round("a", lost("h/icmp", 0))) // the losses of the last outage are spent
+	w.state("h", judge.Suspect)
+}
+
+// One state may have several futures; none of them sees the other's attempts.
+func TestFuturesOfOneStateAreApart(t *testing.T) {
+	h := host("h")
+	h.Checks[0].Rule = judge.Rule{Losses: 6, Of: 8}
+	w := newWorld(t, []judge.Host{h})
+	for range 5 {
+		w.decide(w.round("a", lost("h/icmp", 0)))
+		one, _, _ := judge.Decide(w.s, w.g, []judge.Round{w.round("a", lost("h/icmp", 0))}, w.now, w.p)
+		before := encode(t, one)
+		judge.Decide(w.s, w.g, []judge.Round{w.round("a", reply("h/icmp"))}, w.now, w.p)
+		equal(t, "the first future after the second", encode(t, one), before)
+	}
 }
 
 func TestMissingShardChangesNothing(t *testing.T) {
@@ -97,6 +114,30 @@ func TestObservationsCountOnce(t *testing.T) {
 	late.Epoch = w.now - tick
 	w.decide(late)
 	w.state("h", judge.Down)
+
+	// A round that could not probe leaves the epoch open for one that could.
+	w.epochs(2)
+	w.decide(w.round("a", judge.Observation{Check: "h/icmp", Attempt: judge.Attempt{Outcome: judge.Missing}}))
+	late = w.round("a", lost("h/icmp", 2))
+	late.Epoch = w.now - tick
+	w.decide(late)
+	w.state("h", judge.Down)
+}
+
+func TestColdSuspicionSuppressesNobody(t *testing.T) {
+	w := newWorld(t, closet())
+	w.epochs(2)
+	w.decide(w.round("a", append(w.seen([]string{"core"}), lost("sw/icmp", 0))...))
+	for range 2 {
+		w.decide(w.round("a", w.seen([]string{"core", "h1", "h2"}, "h1")...))
+		w.state("h1", judge.Down, "UNREACHABLE")
+	}
+	w.quiet()
+	w.decide(w.round("a", w.seen([]string{"core", "h1", "h2"}, "h1")...))
+	w.state("sw", judge.Suspect, "STALE")
+	w.state("h1", judge.Down)
+	w.decide(w.round("a", w.seen([]string{"core", "h1", "h2"}, "h1")...))
+	w.one([]string{"h1"}, nil)
 }
 
 func TestFlappingHostGetsOneEnd(t *testing.T) {
@@ -120,6 +161,9 @@ func TestFlappingHostGetsOneEnd(t *testing.T) {
 			t.Fatal("an hour of answers and the incident is still open")
 		}
 		w.epoch()
+		if n < 142 && len(w.all) > flips { // from 3000 to 1000 takes 1.58 half-lives
+			t.Fatalf("after only %d s of peace: %+v", n*tick, w.all[flips:])
+		}
 	}
 	if last := w.all[flips]; last.Kind != judge.Close || last.Reason != judge.Recovered || len(w.all) != flips+1 {
 		t.Fatalf("want one final end, have %+v", w.all[flips:])
@@ -165,6 +209,14 @@ func TestSickVantage(t *testing.T) {
 	equal(t, "incidents", len(w.s.Incidents), 7)
 	w.ledger()
 
+	// What a switch already known to be down explains is no sign of sickness,
+	// even in an epoch that does not hold the switch itself.
+	w = newWorld(t, closet())
+	w.epochs(2)
+	w.decide(w.round("a", w.seen([]string{"core", "sw"}, "sw")...))
+	w.decide(w.round("a", w.seen(append(slices.Clone(six), "core"), six...)...))
+	w.one([]string{"sw"}, six)
+
 	// Everything fails, but one device explains it: an outage, no sick vantage.
 	w = newWorld(t, closet())
 	w.epochs(2)
@@ -205,6 +257,12 @@ func TestVantagesMustAgree(t *testing.T) {
 	see("v1", "v2", "v3")
 	w.state("h", judge.Down)
 	w.ledger()
+
+	w = newWorld(t, []judge.Host{host("h")})
+	w.p.Quorum = 2 // of one vantage: that one
+	w.epoch()
+	w.epoch("h")
+	w.state("h", judge.Down)
 }
 
 func TestTopologyRefusals(t *testing.T) {
@@ -234,4 +292,19 @@ func TestTopologyRefusals(t *testing.T) {
 	g := build(t, closet())
 	equal(t, "above h1", g.Ancestors("h1/icmp"), []string{"core", "sw"})
 	equal(t, "below sw", g.Dependents("sw"), six)
+}
+
+func TestSlowTier(t *testing.T) {
+	slow := host("slow")
+	slow.Checks[0].Interval = 60 * time.Second
+	w := newWorld(t, []judge.Host{slow, host("h", "slow")})
+	w.epoch()
+	for range 17 {
+		w.decide(w.round("a", reply("h/icmp")))
+		w.state("slow", judge.Up)
+	}
+	w.decide(w.round("a", reply("h/icmp"))) // 180 s: the third round that brought nothing
+	w.state("slow", judge.Up, "STALE")
+	w.decide(w.round("a", lost("h/icmp", 2))) // a parent nobody hears of is no reason to wait
+	w.one([]string{"h"}, nil)
 }

@@ -288,6 +288,20 @@ func TestMaintenanceOpensNothing(t *testing.T) {
 	w.one([]string{"sw"}, six)
 }
 
+// A neighbour under maintenance does not keep another host's incident open.
+func TestMaintainedNeighbourIsNoFault(t *testing.T) {
+	hosts := []judge.Host{host("a"), host("b"), host("h")}
+	hosts[2].Any = [][]string{{"a", "b"}}
+	w := newWorld(t, hosts)
+	w.epochs(2)
+	w.p.Maintenance = map[string]bool{"a": true}
+	w.epoch("a", "h")
+	equal(t, "faults", w.one([]string{"a", "h"}, nil).Faults, []string{"h"})
+	w.epochs(2, "a")
+	equal(t, "open incidents", len(w.s.Incidents), 0)
+	w.ledger()
+}
+
 func TestRemovedHostEndsItsIncident(t *testing.T) {
 	w := newWorld(t, closet())
 	w.epochs(2)

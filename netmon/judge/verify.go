@@ -32,7 +32,7 @@ func Verify(g *Graph, c Certificate, conditions map[string]Condition) error {
 		}
 	}
 	for v, cut := range c.Suppressed {
-		if !k.known(v) || len(cut.Through) == 0 || !sameGroups(cut.Through, k.blocked(v)) {
+		if !k.known(v) || k.good(v) || len(cut.Through) == 0 || !sameGroups(cut.Through, k.blocked(v)) {
 			return fmt.Errorf("%s is not cut off by the groups named", v)
 		}
 		var roots []string
