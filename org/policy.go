@@ -83,6 +83,24 @@ func (t *Table) Can(a Actor, action string, o Object) bool {
 	return false
 }
 
+// Under gives the seat under which a rule allows the actor the action, for the
+// record of it; "" when the actor acts as oneself or may not.
+func (t *Table) Under(a Actor, action string, o Object) string {
+	if a.Acting != "" {
+		return a.Acting
+	}
+	for _, held := range a.Seats {
+		one := a
+		one.Seats, one.Person = []HeldSeat{held}, id.Nil
+		for _, r := range t.rules[action] {
+			if r.Who != Anyone && r.Who != Somebody && r.matches(one, o) && (r.Guard == nil || r.Guard(a, o)) {
+				return held.Seat
+			}
+		}
+	}
+	return ""
+}
+
 // Check is Can with an error that names the rule and those who can.
 func (t *Table) Check(a Actor, action string, o Object) error {
 	if t.Can(a, action, o) {

@@ -199,3 +199,19 @@ CREATE TABLE consent (
 CREATE UNIQUE INDEX consent_given ON consent (subject, purpose) WHERE withdrawn_at IS NULL;
 --bun:split
 CREATE INDEX consent_subject ON consent (subject, at);
+--bun:split
+CREATE TABLE rights_request (
+    id uuid PRIMARY KEY,
+    subject uuid NOT NULL,
+    kind text COLLATE "C" NOT NULL CHECK (kind IN ('SEE', 'EXPORT', 'CORRECT', 'ERASE')),
+    door text COLLATE "C" NOT NULL CHECK (length(door) BETWEEN 1 AND 40),
+    asked_at timestamptz NOT NULL,
+    due_at timestamptz NOT NULL,
+    done_at timestamptz,
+    done_by uuid,
+    CHECK ((done_at IS NULL) = (done_by IS NULL))
+);
+--bun:split
+CREATE UNIQUE INDEX rights_request_open ON rights_request (subject, kind) WHERE done_at IS NULL;
+--bun:split
+CREATE INDEX rights_request_due ON rights_request (due_at, id);

@@ -197,3 +197,19 @@ CREATE TABLE consent (
 CREATE UNIQUE INDEX consent_given ON consent (subject, purpose) WHERE withdrawn_at IS NULL;
 --bun:split
 CREATE INDEX consent_subject ON consent (subject, at);
+--bun:split
+CREATE TABLE rights_request (
+    id TEXT PRIMARY KEY,
+    subject TEXT NOT NULL,
+    kind TEXT NOT NULL CHECK (kind IN ('SEE', 'EXPORT', 'CORRECT', 'ERASE')),
+    door TEXT NOT NULL CHECK (length(door) BETWEEN 1 AND 40),
+    asked_at TIMESTAMP NOT NULL,
+    due_at TIMESTAMP NOT NULL,
+    done_at TIMESTAMP,
+    done_by TEXT,
+    CHECK ((done_at IS NULL) = (done_by IS NULL))
+);
+--bun:split
+CREATE UNIQUE INDEX rights_request_open ON rights_request (subject, kind) WHERE done_at IS NULL;
+--bun:split
+CREATE INDEX rights_request_due ON rights_request (due_at, id);
