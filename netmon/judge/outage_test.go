@@ -236,6 +236,15 @@ func TestAnswerBehindADeadParentProvesAWay(t *testing.T) {
 		t.Fatalf("want an incident of h beside that of mgmt, have %+v", w.s.Incidents)
 	}
 	w.state("h", judge.Down)
+
+	w.epochs(2, "mgmt")
+	for range 3 { // but not once nothing is heard of it any more
+		w.decide(w.round("a", w.seen([]string{"core", "mgmt", "h"}, "mgmt")...))
+	}
+	w.decide(w.round("a", w.seen([]string{"core", "mgmt", "h"}, "mgmt", "h")...))
+	w.state("edge", judge.Up, "STALE")
+	w.state("h", judge.Down, "UNREACHABLE")
+	w.one([]string{"mgmt"}, []string{"h"})
 }
 
 func TestPlaceWithoutChecksIsPassedThrough(t *testing.T) {

@@ -177,7 +177,7 @@ func (w *world) state(id string, want judge.State, overlays ...string) {
 	}
 }
 
-// closedOnce wants every incident opened once and closed at most once.
+// ledger wants every incident opened once and closed at most once.
 func (w *world) ledger() {
 	w.t.Helper()
 	opened, closed := map[string]int{}, map[string]int{}
