@@ -1,0 +1,288 @@
+package workflow
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"regexp"
+	"slices"
+	"strings"
+
+	"kelian/workflow/flow"
+)
+
+var (
+	definitionKey = regexp.MustCompile(`^[a-z]+\.[a-z][a-z0-9_]{0,39}$`)
+	effectName    = regexp.MustCompile(`^[a-z]+\.[a-z][a-z0-9_]{0,39}$`)
+)
+
+// Load reads, proves and compiles a definition. The error is Problems, every
+// mistake with its line and column; a text with any does not load.
+func Load(src []byte, known Known) (*Definition, error) {
+	root, problem := parseYAML(src)
+	if problem != nil {
+		return nil, Problems{*problem}
+	}
+	l := &flowLoader{loader: &loader{known: known}, places: map[string]*node{}, seats: map[string]SeatExpr{}}
+	d := l.definition(root)
+	if len(l.problems) > 0 {
+		slices.SortStableFunc(l.problems, func(a, b Problem) int {
+			if a.Line != b.Line {
+				return a.Line - b.Line
+			}
+			return a.Col - b.Col
+		})
+		return nil, slices.Compact(l.problems)
+	}
+	sum := sha256.Sum256(src)
+	d.Flow.Hash = hex.EncodeToString(sum[:])
+	d.Source = slices.Clone(src)
+	return d, nil
+}
+
+// definition reads the top level.
+func (l *flowLoader) definition(n *node) *Definition {
+	if !l.only(n, "definition", []string{"key", "title", "about", "unit", "form", "flow"},
+		"params", "rules", "facts", "send_back", "policy", "on_approved") {
+		return nil
+	}
+	d := &Definition{Flow: &flow.Definition{}}
+	if k := n.get("key"); k != nil {
+		d.Flow.Key = l.str(k, "key")
+		if !definitionKey.MatchString(d.Flow.Key) {
+			l.add(k, "KEY", "key 要写成 部门.名称，例如 office.property", "a key is written unit.name, e.g. office.property")
+		}
+	}
+	d.Flow.Title = l.bilingual(n.get("title"), "title")
+	d.About = l.bilingual(n.get("about"), "about")
+	if u := n.get("unit"); u != nil {
+		if d.Owner = l.str(u, "unit"); !slices.Contains(unitCodes, d.Owner) {
+			l.add(u, "UNIT", "没有这个部门："+d.Owner, "there is no unit "+d.Owner)
+		}
+	}
+	d.Params = l.params(n.get("params"))
+	d.Flow.Params = map[string]any{}
+	for _, p := range d.Params {
+		d.Flow.Params[p.Name] = p.Value
+	}
+	d.Form = l.readForm(n.get("form"))
+	d.Facts = l.names(n.get("facts"), "facts", l.known.Facts, "FACT_UNKNOWN")
+	d.Flow.OnApproved = l.names(n.get("on_approved"), "on_approved", l.known.Effects, "EFFECT_UNKNOWN")
+	for i, e := range d.Flow.OnApproved {
+		if !effectName.MatchString(e) {
+			l.add(n.get("on_approved").items[i], "EFFECT_UNKNOWN", "效果要写成 部门.动作", "an effect is written desk.action")
+		}
+	}
+	if d.Form == nil {
+		return d // what follows depends on the form
+	}
+	l.compile(n, d)
+	return d
+}
+
+// compile reads everything that refers to the form.
+func (l *flowLoader) compile(n *node, d *Definition) {
+	g, err := newGuards(d.Form, d.Params, l.known)
+	if err != nil {
+		l.add(n.get("form"), "GUARD_ENV", "无法为条件准备变量："+err.Error(), "the form cannot be used in conditions: "+err.Error())
+		return
+	}
+	d.guards, l.guards, l.form = g, g, d.Form
+	l.rules(n.get("rules"))
+	l.policy(n, d.Flow)
+	d.Flow.Blocks = l.blocks(n.get("flow"), "flow")
+	l.defaultTargets(d.Flow)
+	d.Seats = l.seats
+	for _, p := range flow.Check(d.Flow) {
+		at := l.place(p.Step, p.Field)
+		if at == nil {
+			at = n.get("flow")
+		}
+		l.add(at, p.Code, p.Zh, p.En)
+	}
+}
+
+// names reads a list of names that the rest of Kelian must know.
+func (l *flowLoader) names(n *node, what string, known []string, code string) []string {
+	if n == nil || !l.expect(n, listNode, what) {
+		return nil
+	}
+	var out []string
+	for _, x := range n.items {
+		s := l.str(x, what)
+		if slices.Contains(out, s) {
+			l.add(x, "TWICE", "“"+s+"”写了两次", s+" stands here twice")
+		}
+		if !slices.Contains(known, s) {
+			l.add(x, code, what+"：没有人提供“"+s+"”", what+": nobody provides "+s)
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// params reads name: value or name: {value, title}.
+func (l *flowLoader) params(n *node) []Param {
+	if n == nil || !l.expect(n, mapNode, "params") {
+		return nil
+	}
+	var out []Param
+	for _, k := range n.keys {
+		p := Param{Name: k.name, Title: flow.Text{Zh: k.name, En: k.name}}
+		at, v := &node{line: k.line, col: k.col}, k.value
+		if v.kind == mapNode {
+			l.only(v, k.name, []string{"value", "title"})
+			p.Title = l.bilingual(v.get("title"), "title")
+			v = v.get("value")
+		}
+		if !word.MatchString(k.name) {
+			l.add(at, "PARAM", "参数名要用小写字母、数字和下划线", "a parameter's name is lower-case letters, digits and _")
+		}
+		if v == nil {
+			continue
+		}
+		switch v.value.(type) {
+		case int64, bool, string:
+			p.Value = v.value
+		default:
+			l.add(v, "PARAM", "参数应是整数、true/false 或文字", "a parameter is a whole number, true or false, or text")
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// rules reads the conditions between fields.
+func (l *flowLoader) rules(n *node) {
+	if n == nil || !l.expect(n, listNode, "rules") {
+		return
+	}
+	for _, x := range n.items {
+		if !l.only(x, "rule", []string{"name", "holds", "at", "zh", "en"}) {
+			continue
+		}
+		r := formRule{name: l.str(x.get("name"), "name"), at: l.str(x.get("at"), "at"),
+			text: flow.Text{Zh: l.str(x.get("zh"), "zh"), En: l.str(x.get("en"), "en")}}
+		if at := x.get("at"); at != nil {
+			l.pointer(at, r.at)
+		}
+		r.guard = l.guard(x.get("holds"), r.name)
+		l.guards.rules = append(l.guards.rules, r)
+	}
+}
+
+// guard compiles a condition and places its mistakes in the text.
+func (l *flowLoader) guard(n *node, name string) guard {
+	src, ok := n.text()
+	if !ok {
+		if n != nil {
+			l.add(n, "GUARD", "条件应是一个表达式（文字）", "a condition is an expression, written as text")
+		}
+		return guard{name: name}
+	}
+	g, iss := l.guards.compile(name, src)
+	if iss != nil {
+		at := &node{line: n.line + iss.line - 1, col: n.col + n.indent + iss.col - 1}
+		if n.block {
+			at = &node{line: n.line + iss.line, col: iss.col}
+		} else if iss.line > 1 {
+			at.col = iss.col
+		}
+		l.add(at, "GUARD", "条件有误："+iss.text, "the condition is wrong: "+iss.text)
+	}
+	return g
+}
+
+// pointer refuses a pointer to a field the form does not have.
+func (l *flowLoader) pointer(at *node, p string) {
+	if _, ok := l.form.Field(p); !ok {
+		l.add(at, "POINTER", "表单里没有 "+p, "the form has no field "+p)
+	}
+}
+
+// seat parses a seat expression and remembers it.
+func (l *flowLoader) seat(at *node, src string) {
+	if src == "" {
+		return
+	}
+	e, err := ParseSeat(src, l.form.Units())
+	if err != nil {
+		l.add(at, "SEAT", "岗位写法有误："+err.Error(), err.Error())
+	}
+	l.seats[src] = e
+}
+
+func (l *flowLoader) policy(n *node, d *flow.Definition) {
+	d.Policy = flow.Policy{NotRequester: true, Dedupe: flow.DedupeConsecutive, Mode: flow.ReturnToMe}
+	if p := n.get("policy"); p != nil && l.only(p, "policy", nil, "not_requester", "dedupe", "empty") {
+		if v := p.get("not_requester"); v != nil {
+			d.Policy.NotRequester = l.flag(v, "not_requester")
+		}
+		if v := p.get("dedupe"); v != nil {
+			d.Policy.Dedupe = flow.Dedupe(l.str(v, "dedupe"))
+			l.mark("", "dedupe", v)
+		}
+		if v := p.get("empty"); v != nil {
+			d.Policy.Empty = l.str(v, "empty")
+			l.seat(v, d.Policy.Empty)
+		}
+	}
+	b := n.get("send_back")
+	if b == nil || !l.only(b, "send_back", []string{"targets"}, "mode", "max") {
+		return
+	}
+	l.targets = l.strs(b.get("targets"), "targets")
+	l.targetsAt = b.get("targets")
+	if v := b.get("mode"); v != nil {
+		d.Policy.Mode = flow.Mode(l.str(v, "mode"))
+		l.mark("", "mode", v)
+	}
+	d.Policy.MaxSendBack = l.integer(b.get("max"), "max")
+}
+
+// defaultTargets gives each step without targets of its own those of the
+// definition that stand before it.
+func (l *flowLoader) defaultTargets(d *flow.Definition) {
+	for i, t := range l.targets {
+		if t != flow.Start && d.Step(t) == nil {
+			at := l.targetsAt
+			if i < len(at.items) {
+				at = at.items[i]
+			}
+			l.add(at, "TARGET", "没有步骤“"+t+"”", "there is no step "+t)
+		}
+	}
+	for _, s := range d.Steps() {
+		if s.SendBack != nil {
+			continue
+		}
+		for _, t := range l.targets {
+			if t == flow.Start || d.Precedes(t, s.Name) {
+				s.SendBack = append(s.SendBack, t)
+			}
+		}
+	}
+}
+
+// mark remembers where a step's field stands, for flow.Check's findings.
+func (l *flowLoader) mark(step, field string, at *node) {
+	if key := step + "\x00" + field; at != nil && l.places[key] == nil {
+		l.places[key] = at
+	}
+}
+
+// place finds a marked field, else its step.
+func (l *flowLoader) place(step, field string) *node {
+	if n := l.places[step+"\x00"+field]; n != nil {
+		return n
+	}
+	return l.places[step+"\x00"]
+}
+
+// oneOf says whether s is in the list, and lists it for the message.
+func oneOf[T ~string](s T, list ...T) (bool, string) {
+	names := make([]string, len(list))
+	for i, x := range list {
+		names[i] = string(x)
+	}
+	return slices.Contains(list, s), strings.Join(names, ", ")
+}
