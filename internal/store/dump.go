@@ -84,6 +84,10 @@ func isolation(db *DB) sql.IsolationLevel {
 }
 
 func dumpTable(ctx context.Context, tx bun.Tx, enc *json.Encoder, table string) (int64, error) {
+	kinds, err := columnKinds(ctx, tx, table)
+	if err != nil {
+		return 0, err
+	}
 	rows, err := tx.QueryContext(ctx, "SELECT * FROM ?", bun.Ident(table))
 	if err != nil {
 		return 0, err
@@ -111,6 +115,10 @@ func dumpTable(ctx context.Context, tx bun.Tx, enc *json.Encoder, table string) 
 			case time.Time:
 				vals[i] = v.UTC().Format(time.RFC3339Nano)
 			case []byte:
+				if k := kinds[cols[i]]; k != "bytea" && k != "blob" {
+					vals[i] = string(v) // pgdriver's way to give uuid and its like
+					continue
+				}
 				vals[i] = map[string]string{"base64": base64.StdEncoding.EncodeToString(v)}
 			}
 		}

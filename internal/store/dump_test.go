@@ -62,7 +62,10 @@ func TestArchiveMovesBetweenDialects(t *testing.T) {
 			}
 			testkit.Eventually(t, "the next row is sealed", func() bool {
 				n, err := audit.SealNext(ctx, to, testkit.Start)
-				return err == nil && n == 1
+				if err != nil {
+					t.Fatal(err)
+				}
+				return n == 1
 			})
 		}
 	})
