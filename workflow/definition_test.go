@@ -1,9 +1,14 @@
 package workflow_test
 
 import (
+	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"kelian/workflow"
+	"kelian/workflow/flow"
 )
 
 var known = workflow.Known{
@@ -12,12 +17,378 @@ var known = workflow.Known{
 		"supervision.follow_up", "sponsor.agree", "training.open"},
 }
 
-func TestBuiltinLoad(t *testing.T) {
+// monday is a Monday morning in term.
+var monday = time.Date(2026, 11, 2, 1, 0, 0, 0, time.UTC)
+
+func builtin(t *testing.T, key string) *workflow.Definition {
+	t.Helper()
 	all, err := workflow.Builtin(known)
 	if err != nil {
 		t.Fatal(err)
 	}
+	i := slices.IndexFunc(all, func(d *workflow.Definition) bool { return d.Flow.Key == key })
+	if i < 0 {
+		t.Fatalf("there is no %s", key)
+	}
+	return all[i]
+}
+
+// fill validates a form that must be right, rules too.
+func fill(t *testing.T, d *workflow.Definition, src string) workflow.Filled {
+	t.Helper()
+	f, wrong := d.Form.Fill([]byte(src))
+	if len(wrong) > 0 {
+		t.Fatalf("%+v", wrong)
+	}
+	broken, err := d.CheckRules(f, monday)
+	if err != nil || len(broken) > 0 {
+		t.Fatalf("%+v %v", broken, err)
+	}
+	return f
+}
+
+func TestBuiltinsAreCompleteInBothLanguages(t *testing.T) {
+	all, err := workflow.Builtin(known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var keys []string
 	for _, d := range all {
-		t.Log(d.Flow.Key, d.Flow.Hash[:12], len(d.Flow.Steps()))
+		keys = append(keys, d.Flow.Key)
+		texts := []flow.Text{d.Flow.Title, d.About}
+		for _, s := range d.Flow.Steps() {
+			texts = append(texts, s.Title)
+		}
+		for _, p := range d.Params {
+			texts = append(texts, p.Title)
+		}
+		for _, f := range d.Form.Fields {
+			texts = append(texts, f.Title)
+		}
+		for _, x := range texts {
+			if !strings.ContainsFunc(x.Zh, func(r rune) bool { return r > 0x2e80 }) || strings.ContainsFunc(x.En, func(r rune) bool { return r > 0x2e80 }) {
+				t.Errorf("%s: %+v", d.Flow.Key, x)
+			}
+		}
+		if len(d.Flow.OnApproved) == 0 {
+			t.Errorf("%s has no effect", d.Flow.Key)
+		}
+	}
+	want := []string{"liaison.sponsor", "office.property", "supervision.activity", "technical.training"}
+	if !slices.Equal(keys, want) {
+		t.Fatalf("%v", keys)
+	}
+}
+
+func TestDefinitionsNameOnlyWhatIsProvided(t *testing.T) {
+	less := known
+	less.Effects = slices.DeleteFunc(slices.Clone(known.Effects), func(s string) bool { return s == "property.purchase" })
+	if _, err := workflow.Builtin(less); err == nil || !strings.Contains(err.Error(), "EFFECT_UNKNOWN") {
+		t.Fatalf("an effect nobody handles loaded: %v", err)
+	}
+}
+
+// walk drives a filled form through the core with one person per seat, each
+// named after the seat, and gives the seats that were asked, in order.
+func walk(t *testing.T, d *workflow.Definition, src string) ([]string, flow.State) {
+	t.Helper()
+	filled := fill(t, d, src)
+	guards, err := d.Guards(filled, monday)
+	if err != nil {
+		t.Fatal(err)
+	}
+	facts := flow.Facts{Now: monday, Guards: guards, Electors: map[string][]flow.Elector{}}
+	for _, s := range d.Flow.Steps() {
+		for _, seat := range s.Ask {
+			facts.Electors[s.Name] = append(facts.Electors[s.Name], flow.Elector{Person: seat, Seat: seat})
+		}
+	}
+	form, err := d.Form.Digests(1, filled, func(p string, v flow.JSON) string { return flow.Digest("k" + v) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	var st flow.State
+	do := func(cmd flow.Command) {
+		t.Helper()
+		events, err := flow.Decide(d.Flow, st, cmd, facts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, ev := range events {
+			st = flow.Evolve(st, ev)
+		}
+	}
+	do(flow.Submit{By: flow.Actor{Person: "requester"}, Form: form})
+	var asked []string
+	for st.Status == flow.Open && len(asked) < 20 {
+		task := st.OpenTasks()[0]
+		asked = append(asked, task.Elector.Seat)
+		do(flow.Cast{By: flow.Actor{Person: task.Elector.Person, Door: flow.Console}, Task: task.ID, Verdict: flow.Approve, FormRev: 1})
+	}
+	return asked, st
+}
+
+const (
+	module = `{"action":"buy","items":[{"name":"光模块","qty":1}],"prices":[68000],"total":68000,"quote":"A 店"}`
+	fans   = `{"action":"buy","items":[{"name":"风扇","qty":2},{"name":"线","qty":1}],"prices":[40000,10000],"total":50000,"quote":"B 店"}`
+	small1 = `{"host":"society.robot","title":"开放日","kind":"open_day","start":"2026-11-20T02:00:00Z","end":"2026-11-20T08:00:00Z","room":"room_1","people":40,"external":false,"budget":20000}`
+	offer1 = `{"company":"某电脑店","kind":"cash","amount":200000,"returns":[{"what":"展板署名"}],"exclusive":false,"student_data":false}`
+	course = `{"topic":"装系统","trainer":"per_1","sessions":[{"start":"2026-11-20T10:00:00Z","end":"2026-11-20T12:00:00Z"}],"room":"room_1","seats":30}`
+)
+
+func TestHappyPaths(t *testing.T) {
+	for _, c := range []struct{ key, form, asked string }{
+		{"office.property", module, "seat(office.keeper) seat(office.head) vice_of(technical)"},
+		{"office.property", fans, "seat(office.keeper) seat(office.head)"},
+		{"supervision.activity", small1, "host.advisor college_of(host).head seat(supervision.member) seat(supervision.head) seat(league.teacher)"},
+		{"liaison.sponsor", offer1, "seat(liaison.head) seat(publicity.head) seat(office.head) seat(supervision.head) seat(fed.chair)"},
+		{"liaison.sponsor", strings.Replace(offer1, "200000", "300001", 1), "seat(liaison.head) seat(publicity.head) seat(office.head) seat(supervision.head) seat(fed.chair) seat(league.teacher)"},
+		{"liaison.sponsor", strings.Replace(offer1, `"student_data":false`, `"student_data":true`, 1), "seat(liaison.head) seat(publicity.head) seat(office.head) seat(supervision.head) seat(fed.chair) seat(league.teacher)"},
+		{"technical.training", course, "seat(technical.head) seat(publicity.head)"},
+	} {
+		d := builtin(t, c.key)
+		asked, st := walk(t, d, c.form)
+		if strings.Join(asked, " ") != c.asked || st.Status != flow.Approved {
+			t.Errorf("%s asked %v and is %s", c.key, asked, st.Status)
+		}
+		for _, s := range d.Flow.Steps() {
+			for _, e := range d.SeatsOf(s) {
+				if e.Kind == "" {
+					t.Errorf("%s: step %s asks an unparsed seat", c.key, s.Name)
+				}
+			}
+		}
+	}
+}
+
+// The tour in the shipped definition: the keeper's vote survives a corrected
+// price, the office's does not.
+func TestShippedPurchaseCarriesTheKeepersVote(t *testing.T) {
+	d := builtin(t, "office.property")
+	first, _ := d.Form.Digests(1, fill(t, d, module), nil)
+	second, _ := d.Form.Digests(2, fill(t, d, strings.NewReplacer("68000", "86000", "A 店", "C 店").Replace(module)), nil)
+	for name, same := range map[string]bool{"keeper": true, "office": false, "vice": false} {
+		reads := d.Flow.Step(name).Reads
+		if (flow.ReadDigest(reads, first) == flow.ReadDigest(reads, second)) != same {
+			t.Errorf("%s: what it reads changed: %v", name, same)
+		}
+	}
+}
+
+func TestRulesBetweenFields(t *testing.T) {
+	replace := func(s string, pairs ...string) string { return strings.NewReplacer(pairs...).Replace(s) }
+	for _, c := range []struct{ key, form, broken string }{
+		{"office.property", replace(module, `"total":68000`, `"total":68001`), "total_is_sum"},
+		{"office.property", replace(fans, "[40000,10000]", "[50000]"), "one_price_per_item"},
+		{"supervision.activity", replace(small1, `"people":40`, `"people":50`), ""},
+		{"supervision.activity", replace(small1, `"people":40`, `"people":51`), "safety_plan"},
+		{"supervision.activity", replace(small1, `"people":40`, `"people":51,"safety_plan":"有"`), ""},
+		{"supervision.activity", replace(small1, `"room":"room_1",`, ""), "somewhere"},
+		{"supervision.activity", replace(small1, `"room":"room_1"`, `"place":"操场"`), ""},
+		{"supervision.activity", replace(small1, "11-20T08", "11-20T01"), "ends_after_start"},
+		{"supervision.activity", replace(small1, "11-20", "11-09"), ""}, // five working days ahead
+		{"supervision.activity", replace(small1, "11-20", "11-06"), "lead_time"},
+		{"supervision.activity", replace(small1, "11-20", "11-06", `"budget"`, `"urgent_reason":"校庆","budget"`), ""},
+		{"supervision.activity", replace(small1, "2026-11-20", "2026-10-20", `"budget"`, `"urgent_reason":"x","budget"`), "not_past"},
+		{"supervision.activity", replace(small1, `"budget"`, `"board_slot":{"board":"b","from":"2026-11-10","to":"2026-11-09"},"budget"`), "board_from_to"},
+		{"liaison.sponsor", replace(offer1, "200000", "0"), "cash_has_amount"},
+		{"technical.training", replace(course, "20T12", "20T09"), "sessions_end"},
+	} {
+		d := builtin(t, c.key)
+		f, wrong := d.Form.Fill([]byte(c.form))
+		if len(wrong) > 0 {
+			t.Fatalf("%s %s: %+v", c.key, c.form, wrong)
+		}
+		got, err := d.CheckRules(f, monday)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := []string{}
+		for _, x := range got {
+			names = append(names, x.Code)
+		}
+		if strings.Join(names, " ") != c.broken {
+			t.Errorf("%s %s: broke %v, want %q", c.key, c.form, names, c.broken)
+		}
+	}
+}
+
+func TestWorkingDaysComeFromTheCalendar(t *testing.T) {
+	k := known
+	k.WorkingDays = func(from, to time.Time) int { return 0 } // a holiday week
+	all, err := workflow.Builtin(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d := all[2]
+	f, _ := d.Form.Fill([]byte(small1))
+	got, err := d.CheckRules(f, monday)
+	if err != nil || len(got) != 1 || got[0].Code != "lead_time" || got[0].Pointer != "/urgent_reason" {
+		t.Fatalf("%+v %v", got, err)
+	}
+}
+
+func TestFillExplainsEachField(t *testing.T) {
+	d := builtin(t, "office.property")
+	_, wrong := d.Form.Fill([]byte(`{"items":[{"name":"","qty":0.5},{"qty":"x"}],"prices":[],"total":-1,"quote":"` +
+		strings.Repeat("长", 501) + `","colour":"red"}`))
+	got := map[string]string{}
+	for _, w := range wrong {
+		got[w.Pointer] = w.Code
+		if w.Zh == "" || w.En == "" {
+			t.Errorf("%+v", w)
+		}
+	}
+	want := map[string]string{"/items/0/name": "TOO_SHORT", "/items/0/qty": "TYPE", "/items/1/name": "REQUIRED", "/items/1/qty": "TYPE",
+		"/prices": "TOO_FEW", "/total": "TOO_SMALL", "/quote": "TOO_LONG", "/colour": "UNKNOWN_FIELD"}
+	for p, code := range want {
+		if got[p] != code {
+			t.Errorf("%s: %s, want %s", p, got[p], code)
+		}
+	}
+	if len(got) != len(want) {
+		t.Errorf("%v", got)
+	}
+	i := slices.IndexFunc(wrong, func(w workflow.FieldError) bool { return w.Pointer == "/items/1/name" })
+	if wrong[i].Zh != "“名称”必填" || wrong[i].En != "Name is required" {
+		t.Errorf("%+v", wrong[i])
+	}
+	for _, bad := range []string{`[]`, `{`, `{"total":1,"total":2}`, `{"a":"` + strings.Repeat("x", 300<<10) + `"}`} {
+		if _, wrong := d.Form.Fill([]byte(bad)); len(wrong) != 1 {
+			t.Errorf("%.30s: %+v", bad, wrong)
+		}
+	}
+}
+
+func TestFormatsAreAsserted(t *testing.T) {
+	d := builtin(t, "supervision.activity")
+	_, wrong := d.Form.Fill([]byte(strings.Replace(small1, "2026-11-20T02:00:00Z", "next Friday", 1)))
+	if len(wrong) != 1 || wrong[0].Pointer != "/start" || wrong[0].Code != "FORMAT" {
+		t.Fatalf("%+v", wrong)
+	}
+}
+
+func TestDefaultsAreFilledIn(t *testing.T) {
+	d := builtin(t, "liaison.sponsor")
+	without := strings.NewReplacer(`,"exclusive":false`, "", `,"student_data":false`, "").Replace(offer1)
+	a, b := fill(t, d, without), fill(t, d, offer1)
+	if a.JSON != b.JSON {
+		t.Fatalf("%s\n%s", a.JSON, b.JSON)
+	}
+}
+
+func TestPersonalFieldsNeedAKeyedDigest(t *testing.T) {
+	d := builtin(t, "liaison.sponsor")
+	f := fill(t, d, strings.Replace(offer1, `"kind"`, `"contact_name":"张三","contact_phone":"13800000000","kind"`, 1))
+	if _, err := d.Form.Digests(1, f, nil); err == nil {
+		t.Fatal("personal values were digested without a key")
+	}
+	var keyed []string
+	form, err := d.Form.Digests(1, f, func(p string, v flow.JSON) string { keyed = append(keyed, p); return "mac" })
+	slices.Sort(keyed)
+	if err != nil || !slices.Equal(keyed, []string{"/contact_name", "/contact_phone"}) || form.Digests["/contact_phone"] != "mac" {
+		t.Fatalf("%v %v", keyed, err)
+	}
+	if p := d.Form.Personal(); len(p) != 2 || p[0].Personal.Retention != "24m" || p[0].Personal.Purpose.Zh == "" {
+		t.Fatalf("%+v", p)
+	}
+}
+
+func TestSchemaIsWhatAConsoleNeeds(t *testing.T) {
+	var doc map[string]any
+	d := builtin(t, "office.property")
+	if err := json.Unmarshal([]byte(d.Form.Schema), &doc); err != nil {
+		t.Fatal(err)
+	}
+	file := doc["properties"].(map[string]any)["quote_file"].(map[string]any)
+	if doc["additionalProperties"] != false || file["type"] != "object" || file["$ref"] != nil || file["x-title"] == nil {
+		t.Fatalf("%s", d.Form.Schema)
+	}
+	good := strings.Replace(module, `"total"`, `"quote_file":{"id":"file_1","name":"a.pdf","sha256":"`+strings.Repeat("a", 64)+`"},"total"`, 1)
+	fill(t, d, good)
+	if _, wrong := d.Form.Fill([]byte(strings.Replace(good, "aaaa", "AAAA", 1))); len(wrong) == 0 {
+		t.Fatal("a file without a digest was taken")
+	}
+}
+
+func TestSeatExpressions(t *testing.T) {
+	for src, want := range map[string]workflow.SeatExpr{
+		"seat(office.head)":           {Kind: workflow.SeatRole, Role: "head", Unit: workflow.UnitExpr{Kind: workflow.UnitFixed, Code: "office"}},
+		"office.keeper":               {Kind: workflow.SeatRole, Role: "keeper", Unit: workflow.UnitExpr{Kind: workflow.UnitFixed, Code: "office"}},
+		"technical.maintenance.head":  {Kind: workflow.SeatRole, Role: "head", Unit: workflow.UnitExpr{Kind: workflow.UnitFixed, Code: "technical.maintenance"}},
+		"society.robot.chair":         {Kind: workflow.SeatRole, Role: "chair", Unit: workflow.UnitExpr{Kind: workflow.UnitFixed, Code: "society.robot"}},
+		"host.advisor":                {Kind: workflow.SeatRole, Role: "advisor", Unit: workflow.UnitExpr{Kind: workflow.UnitField, Field: "/host"}},
+		"request.unit.head":           {Kind: workflow.SeatRole, Role: "head", Unit: workflow.UnitExpr{Kind: workflow.UnitRequest}},
+		"vice_of( technical )":        {Kind: workflow.SeatVice, Unit: workflow.UnitExpr{Kind: workflow.UnitFixed, Code: "technical"}},
+		"outside(security_office)":    {Kind: workflow.SeatOutside, Role: "security_office"},
+		"college(in_charge)":          {Kind: workflow.SeatRole, Role: "head", Unit: workflow.UnitExpr{Kind: workflow.UnitCollege, Of: &workflow.UnitExpr{Kind: workflow.UnitRequest}}},
+		"seat(college_of(host).head)": {Kind: workflow.SeatRole, Role: "head", Unit: workflow.UnitExpr{Kind: workflow.UnitCollege, Of: &workflow.UnitExpr{Kind: workflow.UnitField, Field: "/host"}}},
+	} {
+		got, err := workflow.ParseSeat(src, []string{"host"})
+		want.Source = src
+		a, _ := json.Marshal(got)
+		b, _ := json.Marshal(want)
+		if err != nil || string(a) != string(b) {
+			t.Errorf("%s: %s %v", src, a, err)
+		}
+	}
+	for _, bad := range []string{"", "office", "head", ".head", "office.", "seat(office.head", "vice_of()", "outside(a b)", "college_of(host)", "guest.head", "society.head"} {
+		if got, err := workflow.ParseSeat(bad, []string{"host"}); err == nil {
+			t.Errorf("%q was read as %+v", bad, got)
+		}
+	}
+}
+
+func TestGuardsReadAbsentFieldsAsZero(t *testing.T) {
+	src := strings.Replace(small, "when: amount > params.limit", `when: has(form.note) && lines.exists(l, l.name == "x") && amount == 7`, 1)
+	d, err := workflow.Load([]byte(src), known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for form, want := range map[string]bool{
+		`{"host":"office","amount":7,"note":"","lines":[{"name":"x"}]}`:   true,
+		`{"host":"office","amount":7.0,"note":"","lines":[{"name":"x"}]}`: true,
+		`{"host":"office","amount":7,"lines":[{"name":"x"}]}`:             false,
+		`{"host":"office","amount":7,"note":"n"}`:                         false,
+		`{"host":"office","amount":8,"note":"n","lines":[{"name":"x"}]}`:  false,
+	} {
+		f, wrong := d.Form.Fill([]byte(form))
+		if len(wrong) > 0 {
+			t.Fatalf("%+v", wrong)
+		}
+		got, err := d.Guards(f, monday)
+		if err != nil || got["c1.1"] != want || len(got) != 1 {
+			t.Errorf("%s: %v %v", form, got, err)
+		}
+	}
+}
+
+// A bearer of a purpose-built form cannot make a sum wrap around.
+func TestSumDoesNotOverflow(t *testing.T) {
+	d := builtin(t, "office.property")
+	f, wrong := d.Form.Fill([]byte(`{"action":"buy","items":[{"name":"a","qty":1}],"prices":[100000000],"total":100000000,"quote":"q"}`))
+	if len(wrong) > 0 {
+		t.Fatalf("%+v", wrong)
+	}
+	if broken, err := d.CheckRules(f, monday); err != nil || len(broken) > 0 {
+		t.Fatalf("%+v %v", broken, err)
+	}
+}
+
+func BenchmarkFillAndGuards(b *testing.B) {
+	all, err := workflow.Builtin(known)
+	if err != nil {
+		b.Fatal(err)
+	}
+	d := all[1]
+	b.ReportAllocs()
+	for b.Loop() {
+		f, _ := d.Form.Fill([]byte(module))
+		if _, err := d.CheckRules(f, monday); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := d.Guards(f, monday); err != nil {
+			b.Fatal(err)
+		}
 	}
 }

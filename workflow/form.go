@@ -72,7 +72,7 @@ func (f *Form) Fill(raw []byte) (Filled, []FieldError) {
 	if err != nil {
 		return Filled{}, []FieldError{{Code: "JSON", Zh: "表单不是合法的 JSON", En: err.Error()}}
 	}
-	values, ok := decodeJSON(canon).(map[string]any)
+	values, ok := decode(canon).(map[string]any)
 	if !ok {
 		return Filled{}, []FieldError{{Code: "TYPE", Zh: "表单应是一个对象", En: "a form is an object"}}
 	}
@@ -94,8 +94,8 @@ func (f *Form) Fill(raw []byte) (Filled, []FieldError) {
 	return Filled{JSON: flow.JSON(out), values: values}, nil
 }
 
-// decodeJSON reads canonical JSON with numbers kept exact.
-func decodeJSON(canon []byte) any {
+// decode reads canonical JSON with numbers kept exact.
+func decode(canon []byte) any {
 	d := json.NewDecoder(bytes.NewReader(canon))
 	d.UseNumber()
 	var v any
@@ -283,7 +283,7 @@ func compileSchema(doc map[string]any) (flow.JSON, *jsonschema.Schema, error) {
 	c.DefaultDraft(jsonschema.Draft2020)
 	c.AssertFormat()
 	c.UseLoader(refuseLoader{})
-	if err := c.AddResource("kelian:form", decodeJSON(canon)); err != nil {
+	if err := c.AddResource("kelian:form", decode(canon)); err != nil {
 		return "", nil, err
 	}
 	s, err := c.Compile("kelian:form")

@@ -181,13 +181,7 @@ func (l *flowLoader) guard(n *node, name string) guard {
 	}
 	g, iss := l.guards.compile(name, src)
 	if iss != nil {
-		at := &node{line: n.line + iss.line - 1, col: n.col + n.indent + iss.col - 1}
-		if n.block {
-			at = &node{line: n.line + iss.line, col: iss.col}
-		} else if iss.line > 1 {
-			at.col = iss.col
-		}
-		l.add(at, "GUARD", "条件有误："+iss.text, "the condition is wrong: "+iss.text)
+		l.add(n.inside(iss.line, iss.col), "GUARD", "条件有误："+iss.text, "the condition is wrong: "+iss.text)
 	}
 	return g
 }

@@ -81,7 +81,7 @@ func closeSchema(v any) any {
 
 func (l *loader) checkDefault(n *node, f *Form, fd Field) {
 	sub := f.schema.Properties[fd.Name]
-	if sub != nil && sub.Validate(decodeJSON(mustCanonical(fd.Default))) != nil {
+	if sub != nil && sub.Validate(decode(mustCanonical(fd.Default))) != nil {
 		at := n.get("properties").get(fd.Name).get("default")
 		l.add(at, "FORM_DEFAULT", "默认值不符合字段自己的规则", "the default breaks the field's own rules")
 	}
@@ -179,7 +179,7 @@ func (l *loader) fieldLooks(n *node, f *Field) {
 		}
 	}
 	if d := n.get("default"); d != nil {
-		f.Default = decodeJSON(mustCanonical(d.plain()))
+		f.Default = decode(mustCanonical(d.plain()))
 	}
 	l.fieldChoices(n, f)
 }

@@ -43,9 +43,10 @@ type node struct {
 	line, col int
 	keys      []keyNode
 	items     []*node
-	value     any // string, int64, float64, bool or nil
-	indent    int // columns that a quotation mark takes before the text
-	block     bool
+	value     any   // string, int64, float64, bool or nil
+	indent    int   // columns before the text: a quotation mark, or a block's indentation
+	block     bool  // the text begins on the next line
+	folded    []int // of a folded block: the length of each of its lines
 }
 
 type keyNode struct {
@@ -167,6 +168,7 @@ func (r *yamlReader) read(n ast.Node, depth int) *node {
 		}
 	case *ast.LiteralNode:
 		out.value, out.block = v.Value.Value, true
+		out.readBlock(v)
 	case *ast.StringNode:
 		out.value = v.Value
 		if v.Token.Type == token.SingleQuoteType || v.Token.Type == token.DoubleQuoteType {
@@ -183,6 +185,33 @@ func (r *yamlReader) read(n ast.Node, depth int) *node {
 		return r.refuse(n, "不能使用锚点、别名和标签", "anchors, aliases and tags are not taken")
 	}
 	return out
+}
+
+// readBlock remembers how the text of a block scalar lies on its lines.
+func (n *node) readBlock(v *ast.LiteralNode) {
+	lines := strings.Split(v.Value.GetToken().Origin, "\n")
+	n.indent = len(lines[0]) - len(strings.TrimLeft(lines[0], " "))
+	if strings.HasPrefix(v.Start.Value, ">") {
+		for _, l := range lines {
+			n.folded = append(n.folded, len([]rune(strings.TrimSpace(l))))
+		}
+	}
+}
+
+// inside is the place of a position (line and column from 1) in the node's
+// text.
+func (n *node) inside(line, col int) *node {
+	switch {
+	case !n.block && line == 1:
+		return &node{line: n.line, col: n.col + n.indent + col - 1}
+	case !n.block:
+		return &node{line: n.line + line - 1, col: col}
+	}
+	for i := 0; i < len(n.folded)-1 && col > n.folded[i]+1; i++ {
+		col -= n.folded[i] + 1
+		line++
+	}
+	return &node{line: n.line + line, col: n.indent + col}
 }
 
 func (r *yamlReader) readMap(out *node, values []*ast.MappingValueNode, flow bool, depth int) {
