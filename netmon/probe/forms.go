@@ -34,9 +34,14 @@ func forms(a netip.Addr) []netip.Addr {
 	case nat64Local.Contains(a):
 		// Where the IPv4 address stands depends on the site's prefix length
 		// (RFC 6052 §2.2: /48, /56, /64 or /96); a is last, for none is certain.
-		return []netip.Addr{a, netip.AddrFrom4([4]byte{b[6], b[7], b[9], b[10]}),
-			netip.AddrFrom4([4]byte{b[7], b[9], b[10], b[11]}),
-			netip.AddrFrom4([4]byte{b[9], b[10], b[11], b[12]}), at(12), a}
+		out := []netip.Addr{a}
+		for _, v := range [][4]byte{{b[6], b[7], b[9], b[10]}, {b[7], b[9], b[10], b[11]},
+			{b[9], b[10], b[11], b[12]}, {b[12], b[13], b[14], b[15]}} {
+			if v[0] != 0 { // else certainly a wrong reading: no host is in 0/8
+				out = append(out, netip.AddrFrom4(v))
+			}
+		}
+		return append(out, a)
 	case teredo.Contains(a):
 		client := netip.AddrFrom4([4]byte{^b[12], ^b[13], ^b[14], ^b[15]})
 		return []netip.Addr{a, at(4), client, a}

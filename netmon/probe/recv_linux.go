@@ -58,10 +58,14 @@ func offender(b []byte) netip.Addr {
 	return netip.Addr{}
 }
 
+// fullBuffer is how many batches one reading takes at most: more than a full
+// receive buffer holds, yet a flood cannot keep a round from ending.
+const fullBuffer = 256
+
 // receive takes everything that has arrived for f.
 func (s *sweep) receive(f *flight) {
 	s.readErrors(f)
-	for {
+	for range fullBuffer {
 		n, errno := f.recv(0)
 		if errno == unix.EAGAIN {
 			return
@@ -85,7 +89,7 @@ func (s *sweep) receive(f *flight) {
 
 // discard empties the socket before a round: late answers to earlier ones.
 func (s *sweep) discard(f *flight) {
-	for {
+	for range fullBuffer {
 		n, errno := f.recv(0)
 		m, _ := f.recv(unix.MSG_ERRQUEUE)
 		if n+m == 0 && errno == unix.EAGAIN {
@@ -211,7 +215,7 @@ func (s *sweep) readErrors(f *flight) (total int) {
 	if f.raw && s.e.opts.NoTXStamps {
 		return 0
 	}
-	for {
+	for range fullBuffer {
 		n, errno := f.recv(unix.MSG_ERRQUEUE)
 		if errno != 0 {
 			return total
@@ -230,9 +234,10 @@ func (s *sweep) readErrors(f *flight) (total int) {
 			}
 		}
 		if n < recvBatch {
-			return total
+			break
 		}
 	}
+	return total
 }
 
 // refusal is an ICMP error from the error queue: the packet begins with our
