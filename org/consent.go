@@ -73,6 +73,7 @@ func (s *Service) Purge(ctx context.Context) (int, error) {
 			}
 			total += int(n)
 		}
+		tx.QueueSQL(`UPDATE person SET search = '' WHERE search <> '' AND NOT EXISTS (SELECT 1 FROM personal WHERE subject = person.id AND field = 'name')`)
 		return total, nil
 	})
 }
