@@ -8,7 +8,7 @@ import (
 )
 
 // AllowSetting is the setting that a refusal tells the reader to change.
-const AllowSetting = "KELIAN_PROBE_ALLOW"
+const AllowSetting = "KELIAN_PROBE_NETS"
 
 // ReasonNotAllowed marks a Policy's refusals.
 const ReasonNotAllowed = "TARGET_NOT_ALLOWED"
