@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"regexp"
@@ -69,7 +70,7 @@ func (l *flowLoader) definition(n *node) *Definition {
 	d.Flow.OnApproved = l.names(n.get("on_approved"), "on_approved", l.known.Effects, "EFFECT_UNKNOWN")
 	for i, e := range d.Flow.OnApproved {
 		if !effectName.MatchString(e) {
-			l.add(n.get("on_approved").items[i], "EFFECT_UNKNOWN", "效果要写成 部门.动作", "an effect is written desk.action")
+			l.add(n.get("on_approved").item(i), "EFFECT_UNKNOWN", "效果要写成 部门.动作", "an effect is written desk.action")
 		}
 	}
 	if d.Form == nil {
@@ -95,7 +96,7 @@ func (l *flowLoader) compile(n *node, d *Definition) {
 	for _, p := range flow.Check(d.Flow) {
 		at := l.place(p.Step, p.Field)
 		if at == nil {
-			at = n.get("flow")
+			at = cmp.Or(n.get("flow"), n)
 		}
 		l.add(at, p.Code, p.Zh, p.En)
 	}
@@ -238,11 +239,7 @@ func (l *flowLoader) policy(n *node, d *flow.Definition) {
 func (l *flowLoader) defaultTargets(d *flow.Definition) {
 	for i, t := range l.targets {
 		if t != flow.Start && d.Step(t) == nil {
-			at := l.targetsAt
-			if i < len(at.items) {
-				at = at.items[i]
-			}
-			l.add(at, "TARGET", "没有步骤“"+t+"”", "there is no step "+t)
+			l.add(l.targetsAt.item(i), "TARGET", "没有步骤“"+t+"”", "there is no step "+t)
 		}
 	}
 	for _, s := range d.Steps() {

@@ -105,11 +105,7 @@ func (l *flowLoader) step(n *node) *flow.Step {
 	}
 	s.Ask = l.strs(n.get("ask"), "ask")
 	for i, e := range s.Ask {
-		at := n.get("ask")
-		if i < len(at.items) {
-			at = at.items[i]
-		}
-		l.seat(at, e)
+		l.seat(n.get("ask").item(i), e)
 	}
 	s.Rule = l.rule(n.get("rule"))
 	s.Reads = l.pointers(n.get("reads"), "reads")
@@ -188,11 +184,7 @@ func (l *flowLoader) share(n *node) flow.Ratio {
 func (l *flowLoader) pointers(n *node, what string) []string {
 	out := l.strs(n, what)
 	for i, p := range out {
-		at := n
-		if i < len(n.items) {
-			at = n.items[i]
-		}
-		l.pointer(at, p)
+		l.pointer(n.item(i), p)
 	}
 	return out
 }

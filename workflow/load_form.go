@@ -36,10 +36,10 @@ var (
 
 // readForm lints and compiles the form block.
 func (l *loader) readForm(n *node) *Form {
+	before := len(l.problems)
 	if n == nil || !l.only(n, "form", []string{"properties"}, "$schema", "type", "required", "additionalProperties") {
 		return nil
 	}
-	before := len(l.problems)
 	f := &Form{}
 	f.Fields = l.fields(n, "", true)
 	if len(l.problems) > before {
@@ -99,7 +99,7 @@ func (l *loader) fields(n *node, at string, top bool) []Field {
 	required := l.strs(n.get("required"), "required")
 	for i, r := range required {
 		if props.get(r) == nil {
-			l.add(n.get("required").items[i], "FORM_REQUIRED", "必填的“"+r+"”没有声明", "required field "+r+" is not declared")
+			l.add(n.get("required").item(i), "FORM_REQUIRED", "必填的“"+r+"”没有声明", "required field "+r+" is not declared")
 		}
 	}
 	var out []Field
@@ -194,7 +194,7 @@ func (l *loader) fieldChoices(n *node, f *Field) {
 	titles := n.get("x-enum")
 	for i, v := range f.Enum {
 		if titles.get(v) == nil {
-			l.add(enum.items[i], "FORM_TITLE", "选项“"+v+"”缺少中英文名（x-enum）", "the choice "+v+" has no title in x-enum")
+			l.add(enum.item(i), "FORM_TITLE", "选项“"+v+"”缺少中英文名（x-enum）", "the choice "+v+" has no title in x-enum")
 			continue
 		}
 		f.Titles[v] = l.title(titles, v, "x-enum")

@@ -183,6 +183,8 @@ func TestHashFollowsTheText(t *testing.T) {
 
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(small))
+	f.Add([]byte("form: {}"))
+	f.Add([]byte("form:\n  required:\n  properties: {}"))
 	f.Add([]byte("flow: [{choice: [{else: []}]}]"))
 	f.Add([]byte("form: {properties: {a: {type: array, items: {}}}}\nflow: {}"))
 	f.Fuzz(func(t *testing.T, src []byte) {

@@ -76,6 +76,14 @@ func (n *node) get(name string) *node {
 	return nil
 }
 
+// item is where the i-th of strs stands: in a list, or the value itself.
+func (n *node) item(i int) *node {
+	if i < len(n.items) {
+		return n.items[i]
+	}
+	return n
+}
+
 // text is the node's string, if it is one.
 func (n *node) text() (string, bool) {
 	if n == nil || n.kind != scalarNode {
