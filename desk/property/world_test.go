@@ -2,6 +2,7 @@ package property_test
 
 import (
 	"context"
+	"flag"
 	"testing"
 	"time"
 
@@ -19,7 +20,12 @@ import (
 	"github.com/uptrace/bun"
 )
 
-func TestMain(m *testing.M) { testkit.Main(m) }
+// TestMain keeps random checks on two databases short; -rapid.checks asks for
+// more.
+func TestMain(m *testing.M) {
+	_ = flag.Set("rapid.checks", "25")
+	testkit.Main(m)
+}
 
 var (
 	bg       = context.Background()
