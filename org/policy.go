@@ -70,9 +70,11 @@ func (t *Table) Actions() []string {
 func (t *Table) Rules(action string) []Rule { return t.rules[action] }
 
 // Can says whether a rule allows the action. The system may do what a rule
-// gives to the system, and nothing else.
+// gives to the system, and nothing else. An API token needs the action's area
+// among its scopes, or <area>:read for an action that ends in .read.
 func (t *Table) Can(a Actor, action string, o Object) bool {
-	if area, _, _ := strings.Cut(action, "."); !a.Scope(area) {
+	area, _, _ := strings.Cut(action, ".")
+	if !a.Scope(area) && (!strings.HasSuffix(action, ".read") || !a.Scope(area+":read")) {
 		return false
 	}
 	for _, r := range t.rules[action] {

@@ -87,7 +87,7 @@ func (s *Service) Seats(ctx context.Context, actor Actor, unit string) ([]Seat, 
 // Members gives the people on the seats of a unit now, in the order of the
 // seats' ranks and then of pinyin. Who has no account sees no names.
 func (s *Service) Members(ctx context.Context, actor Actor, unit string) ([]Profile, error) {
-	if err := s.rules.Check(actor, "org.person.names", Object{Unit: unit}); err != nil {
+	if err := s.rules.Check(actor, "org.person.read", Object{Unit: unit}); err != nil {
 		return nil, err
 	}
 	now := s.clock.Now()
@@ -117,7 +117,7 @@ func rankIn(p Profile, unit string) int {
 // People reads several people at once, for loaders; those whom the actor may
 // not see are left out, erased ones come back without a name.
 func (s *Service) People(ctx context.Context, actor Actor, ids ...id.ID) ([]Profile, error) {
-	if err := s.rules.Check(actor, "org.person.names", Object{}); err != nil {
+	if err := s.rules.Check(actor, "org.person.read", Object{}); err != nil {
 		return nil, err
 	}
 	return s.profiles(ctx, actor, ids, s.clock.Now())
@@ -125,7 +125,7 @@ func (s *Service) People(ctx context.Context, actor Actor, ids ...id.ID) ([]Prof
 
 // Find searches officers by name, pinyin or initials, sorted by pinyin.
 func (s *Service) Find(ctx context.Context, actor Actor, text string, n int) ([]Profile, error) {
-	if err := s.rules.Check(actor, "org.person.names", Object{}); err != nil {
+	if err := s.rules.Check(actor, "org.person.read", Object{}); err != nil {
 		return nil, err
 	}
 	terms := store.SearchTerms(text)
@@ -205,7 +205,7 @@ func (s *Service) tenureViews(ctx context.Context, people []id.ID, now time.Time
 // Tenures gives everybody who holds a seat of the unit or will, for those who
 // write tenures there.
 func (s *Service) Tenures(ctx context.Context, actor Actor, unit string) ([]TenureView, error) {
-	if err := s.rules.Check(actor, "org.person.names", Object{Unit: unit}); err != nil {
+	if err := s.rules.Check(actor, "org.person.read", Object{Unit: unit}); err != nil {
 		return nil, err
 	}
 	var rows []TenureView

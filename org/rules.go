@@ -9,7 +9,7 @@ func Rules() []Rule {
 		}
 	}
 	allow("org.unit.read", Anyone)
-	allow("org.person.names", Somebody)
+	allow("org.person.read", Somebody)
 	allow("org.person.contacts", Owner, "office.head")
 	allow("org.person.add", "office.head", "office.deputy")
 	allow("org.person.correct", Owner, "office.head")
