@@ -363,15 +363,69 @@ func TestGuardsReadAbsentFieldsAsZero(t *testing.T) {
 	}
 }
 
-// A bearer of a purpose-built form cannot make a sum wrap around.
-func TestSumDoesNotOverflow(t *testing.T) {
-	d := builtin(t, "office.property")
-	f, wrong := d.Form.Fill([]byte(`{"action":"buy","items":[{"name":"a","qty":1}],"prices":[100000000],"total":100000000,"quote":"q"}`))
+// A list of people is one leaf, and private as a whole.
+func TestListsOfPeopleAreKeyedAsAWhole(t *testing.T) {
+	src := strings.Replace(small, "required: [name]\n        properties:\n", `required: [name]
+        properties:
+          phone: {type: string, maxLength: 30, x-title: {zh: 电话, en: Phone}, x-personal: {purpose: {zh: 联系, en: contact}, retention: 30d}}
+`, 1)
+	d, err := workflow.Load([]byte(src), known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, wrong := d.Form.Fill([]byte(`{"host":"office","amount":7,"lines":[{"name":"x","phone":"1"}]}`))
 	if len(wrong) > 0 {
 		t.Fatalf("%+v", wrong)
 	}
-	if broken, err := d.CheckRules(f, monday); err != nil || len(broken) > 0 {
-		t.Fatalf("%+v %v", broken, err)
+	form, err := d.Form.Digests(1, f, func(string, flow.JSON) string { return "mac" })
+	if err != nil || form.Digests["/lines"] != "mac" || form.Digests["/host"] == "mac" {
+		t.Fatalf("%+v %v", form, err)
+	}
+}
+
+func TestRuleSpellings(t *testing.T) {
+	two := flow.Ratio{Num: 2, Den: 3}
+	for src, want := range map[string]flow.Rule{
+		"any":                                 {Kind: flow.Any},
+		"all":                                 {Kind: flow.All},
+		"3 of n":                              {Kind: flow.KOfN, K: 3, Abstain: true},
+		"2/3":                                 {Kind: flow.Percent, Percent: two, Abstain: true},
+		"60%":                                 {Kind: flow.Percent, Percent: flow.Ratio{Num: 60, Den: 100}, Abstain: true},
+		"{pass: all, veto: true}":             {Kind: flow.All, Veto: true},
+		"{pass: 4 of n, abstain: false}":      {Kind: flow.KOfN, K: 4},
+		"{pass: 2/3, of: cast, turnout: 1/2}": {Kind: flow.OfCast, Percent: two, Turnout: flow.Ratio{Num: 1, Den: 2}, Abstain: true},
+	} {
+		d, err := workflow.Load([]byte(strings.Replace(small, "rule: any", "rule: "+src, 1)), known)
+		if err != nil {
+			t.Fatalf("%s: %v", src, err)
+		}
+		if got := d.Flow.Step("first").Rule; got != want {
+			t.Errorf("%s: %+v", src, got)
+		}
+	}
+}
+
+func TestStepsAreReadWhole(t *testing.T) {
+	src := strings.Replace(small, "    rule: any\n", "    fields: {edit: [/note], hide: [/lines]}\n    link: true\n    strong: true\n    paper: true\n", 1)
+	d, err := workflow.Load([]byte(src), known)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := d.Flow.Step("first")
+	if s.Due != (flow.Span{N: 2, Unit: flow.WorkingDays}) || !slices.Equal(s.OnDue.Remind, []int{50, 100}) ||
+		s.OnDue.Then != flow.ThenEscalate || s.OnDue.Escalate != "fed.vice" || !s.Link || !s.Strong || !s.Paper {
+		t.Fatalf("%+v", s)
+	}
+	for field, want := range map[string]flow.Right{"/note": flow.Edit, "/lines/0/name": flow.Hide, "/amount": flow.Read} {
+		if got := s.Right(field); got != want {
+			t.Errorf("%s: %s", field, got)
+		}
+	}
+	if !slices.Equal(s.SendBack, []string{"start"}) || !slices.Equal(d.Flow.Step("second").SendBack, []string{"start", "first"}) {
+		t.Errorf("targets %v %v", s.SendBack, d.Flow.Step("second").SendBack)
+	}
+	if d.Seats["fed.vice"].Role != "vice" || d.Flow.Policy.MaxSendBack != 3 || !d.Flow.Policy.NotRequester {
+		t.Errorf("%+v %+v", d.Seats, d.Flow.Policy)
 	}
 }
 
