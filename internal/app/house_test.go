@@ -23,6 +23,7 @@ var mayImport = map[string][]string{
 	"internal/store":  {"internal/fault", "internal/clock", "internal/id"},
 	"internal/outbox": {"internal/fault", "internal/clock", "internal/id", "internal/store"},
 	"internal/audit":  {"internal/fault", "internal/clock", "internal/id", "internal/store", "internal/outbox"},
+	"internal/trace":  append([]string{"org"}, kernel...),
 	"internal/httpd":  {"internal/fault", "internal/config", "internal/id"},
 	"internal/testkit": {
 		"internal/fault", "internal/clock", "internal/id", "internal/config", "internal/store", "internal/outbox", "internal/audit", "internal/testkit", "migrations"},
