@@ -27,14 +27,10 @@ func (h *Handler) readRequest(w http.ResponseWriter, r *http.Request) (*graphql.
 	if bad := acceptable(r); bad != nil {
 		return nil, bad
 	}
-	limit := int64(h.opt.Limits.Body)
-	if r.ContentLength > limit {
-		return nil, h.tooLarge()
-	}
 	buf := bodies.Get().(*bytes.Buffer)
 	defer bodies.Put(buf)
 	buf.Reset()
-	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
+	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, int64(h.opt.Limits.Body))); err != nil {
 		var big *http.MaxBytesError
 		if errors.As(err, &big) {
 			return nil, h.tooLarge()

@@ -101,6 +101,7 @@ type Handler struct {
 	opt     Options
 	es      graphql.ExecutableSchema
 	exec    *executor.Executor
+	queries queries
 	streams *streams
 }
 
@@ -124,7 +125,8 @@ var _ = func() bool {
 func New(es graphql.ExecutableSchema, opt Options) *Handler {
 	h := &Handler{opt: opt.defaults(), es: es, exec: executor.New(es)}
 	h.streams = newStreams(&h.opt.Limits, h.opt.CampusNets)
-	h.exec.SetQueryCache(queries{bounded.New[string, *ast.QueryDocument](cachedQueries, cachedText)})
+	h.queries = queries{bounded.New[string, *ast.QueryDocument](cachedQueries, cachedText)}
+	h.exec.SetQueryCache(h.queries)
 	h.exec.SetParserTokenLimit(h.opt.Limits.Tokens)
 	h.exec.SetDisableSuggestion(true)
 	h.exec.SetDefaultRulesFn(validation)

@@ -59,6 +59,9 @@ func (h *Handler) accept(ctx context.Context, params *graphql.RawParams) (*graph
 	if len(errs) == 0 {
 		return op, nil
 	}
+	// A thousand unknown directives are a thousand errors; wording those
+	// that nobody will read costs more than finding them.
+	errs = errs[:min(len(errs), h.opt.Limits.Errors)]
 	if op.Operation != nil {
 		if err := h.gate(ctx, op); err != nil {
 			errs = gqlerror.List{wrap(err)}

@@ -121,6 +121,22 @@ func bomb(n int) string {
 	return b.String()
 }
 
+// manyFields is a query of n fields and spreads that asks for none of them
+// more than thirty times.
+func manyFields(n int) string {
+	var b strings.Builder
+	b.WriteString("{")
+	for left, root := n, 0; left > 0; root++ {
+		if left <= 51 {
+			fmt.Fprintf(&b, "z:me{%s%s}", strings.Repeat("id ", left/2), strings.Repeat("name ", left-1-left/2))
+			break
+		}
+		fmt.Fprintf(&b, "r%d:me{%s} ", root, strings.Repeat("id name ", 25))
+		left -= 51
+	}
+	return b.String() + "}"
+}
+
 // wide is a doubling bomb that stays shallow.
 func wideBomb() string {
 	var b strings.Builder
@@ -166,13 +182,17 @@ func TestLimitsOfAnOperation(t *testing.T) {
 		{"31 aliases", "{me{" + aliases(31, "id") + "}}", 400, "COMPLEXITY_LIMIT"},
 		{"101 aliases", "{me{" + aliases(101, "id") + "}}", 400, "COMPLEXITY_LIMIT"},
 		{"1,000 aliases", "{" + aliases(1000, "version") + "}", 400, "QUERY_TOO_LARGE"},
-		{"499 fields in one", "{me{" + strings.Repeat("id ", 499) + "}}", 200, ""},
-		{"501 fields", "{me{" + strings.Repeat("id ", 500) + "}}", 400, "COMPLEXITY_LIMIT"},
+		{"30 times the same", "{me{" + strings.Repeat("id ", 30) + "}}", 200, ""},
+		{"31 times the same", "{me{" + strings.Repeat("id ", 31) + "}}", 400, "COMPLEXITY_LIMIT"},
+		{"31 times the same through fragments", "{...a me{" + strings.Repeat("id ", 15) + "}} fragment a on Query{...{me{" + strings.Repeat("id ", 16) + "}}}", 400, "COMPLEXITY_LIMIT"},
+		{"1,900 duplicates in a fragment that is not used", "{version} fragment a on Member{" + strings.Repeat("id ", 1900) + "}", 400, "COMPLEXITY_LIMIT"},
+		{"500 fields", manyFields(500), 200, ""},
+		{"501 fields and more", manyFields(501), 400, "COMPLEXITY_LIMIT"},
 		{"20,000 duplicates", "{" + strings.Repeat("version ", 20_000) + "}", 400, "QUERY_TOO_LARGE"},
 		{"overlapping × 600", "{" + strings.Repeat("...{me{id name}}", 200) + "}", 400, "COMPLEXITY_LIMIT"},
 		{"overlapping × 2,000", "{" + strings.Repeat("...{me{id name}}", 2000) + "}", 400, "QUERY_TOO_LARGE"},
-		{"26 doubling fragments", bomb(26), 400, "DEPTH_LIMIT"},
-		{"29 doubling fragments", bomb(29), 400, "DEPTH_LIMIT"},
+		{"26 doubling fragments", bomb(26), 400, "COMPLEXITY_LIMIT"},
+		{"29 doubling fragments", bomb(29), 400, "COMPLEXITY_LIMIT"},
 		{"20⁵ spreads, shallow", wideBomb(), 400, "COMPLEXITY_LIMIT"},
 		{"fragment cycle", "{me{...a}} fragment a on Member{...b} fragment b on Member{...a}", 400, "GRAPHQL_VALIDATION_FAILED"},
 		{"known directive × 21", "{version " + strings.Repeat("@skip(if:false)", 21) + "}", 400, "GRAPHQL_VALIDATION_FAILED"},
@@ -219,6 +239,13 @@ func TestLimitsOfAnOperation(t *testing.T) {
 			t.Errorf("%s: an answer of %d bytes", c.name, len(a.Raw))
 		}
 	}
+}
+
+func TestNodesAreCountedApartFromCost(t *testing.T) {
+	w := start(t, setup{limits: guard.Limits{Cost: 1 << 30}})
+	w.ask(t, "alice", "{members(first:100){friends(first:99){id}}}", nil).want(t, "100 + 9,900", 200, "")
+	w.ask(t, "alice", "{members(first:100){friends(first:100){id}}}", nil).want(t, "100 + 10,000", 400, "COMPLEXITY_LIMIT")
+	w.ask(t, "alice", "{members(first:100){friends(first:100){friends(first:100){friends(first:100){friends(first:100){id}}}}}}", nil).want(t, "100⁵", 400, "COMPLEXITY_LIMIT")
 }
 
 func TestVariablesAreLimitedToo(t *testing.T) {

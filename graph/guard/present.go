@@ -147,9 +147,6 @@ func invalid(ge *gqlerror.Error, code string) (*fault.Error, []string) {
 	case strings.HasPrefix(ge.Rule, "ValuesOfCorrectType"):
 		return literal(msg), nil
 	}
-	if before, _, found := strings.Cut(msg, " Did you mean"); found {
-		msg = before
-	}
 	msg = cut(msg, 300)
 	return &fault.Error{Code: ValidationFailed, Zh: "查询不符合接口定义：" + msg, En: msg}, nil
 }

@@ -100,6 +100,11 @@ func TestWhatEventsRefuse(t *testing.T) {
 	}
 }
 
+func TestStreamsAreForAccountsWhateverTheGateSays(t *testing.T) {
+	w := start(t, setup{tune: func(o *guard.Options) { o.Gate = nil }})
+	w.call(t, sseCall("", "subscription{ticks(n:1)}")).want(t, "nobody", 401, "UNAUTHENTICATED")
+}
+
 func TestEventStreamsPerAccount(t *testing.T) {
 	w := start(t, setup{})
 	for range 5 {

@@ -321,6 +321,7 @@ func TestDrain(t *testing.T) {
 func TestStreamOutlivesTheRequestLimits(t *testing.T) {
 	short := 60 * time.Millisecond
 	_, addr := listen(t, httpd.Options{ReadTimeout: short, WriteTimeout: short}, func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
 		s := httpd.NewStream(w, r)
 		defer s.Done()
 		rc := http.NewResponseController(w)
@@ -342,5 +343,24 @@ func TestStreamOutlivesTheRequestLimits(t *testing.T) {
 	}
 	if b, err := io.ReadAll(res.Body); err != nil || string(b) != "...." {
 		t.Fatalf("%q %v", b, err)
+	}
+}
+
+func TestLongUploadIsAStreamToo(t *testing.T) {
+	short := 40 * time.Millisecond
+	_, addr := listen(t, httpd.Options{ReadTimeout: short, WriteTimeout: short}, func(w http.ResponseWriter, r *http.Request) {
+		s := httpd.NewStream(w, r)
+		defer s.Done()
+		late := time.NewTimer(2 * short)
+		<-late.C // the limits of an ordinary request are over
+		n, err := io.Copy(io.Discard, r.Body)
+		_, _ = fmt.Fprintf(w, "%d %v", n, err)
+	})
+	res, err := http.Post("http://"+addr+"/", "text/plain", strings.NewReader(strings.Repeat("x", 8<<20)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b, _ := io.ReadAll(res.Body); string(b) != "8388608 <nil>" {
+		t.Fatalf("%s", b)
 	}
 }
