@@ -44,7 +44,8 @@ type Options struct {
 	// Introspection says who may ask for __schema and __type. nil: nobody.
 	Introspection func(context.Context) error
 	// Authenticate reads the Authorization value of a WebSocket's
-	// connection_init ("Bearer …") and returns the context of its account.
+	// connection_init ("Bearer …") and returns the context of its account, a
+	// child of the one it is given.
 	// It is not called when the client sends none. nil: such values are refused.
 	Authenticate func(ctx context.Context, authorization string) (context.Context, error)
 	// Reauthorize looks again, every Limits.Reauthorize, whether the stream's

@@ -37,20 +37,27 @@ type world struct {
 	guard    *guard.Handler
 	httpd    *httpd.Server
 	resolver *testschema.Resolver
-	log      *bytes.Buffer
+	log      *logBuffer
 	mu       sync.Mutex
 	revoked  map[string]*fault.Error
 }
 
-type syncWriter struct {
+// logBuffer is what the server has logged.
+type logBuffer struct {
 	mu sync.Mutex
-	w  io.Writer
+	b  bytes.Buffer
 }
 
-func (s *syncWriter) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.w.Write(b)
+func (l *logBuffer) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(b)
+}
+
+func (l *logBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
 }
 
 func (w *world) revoke(name string, e *fault.Error) {
@@ -104,8 +111,8 @@ type setup struct {
 
 func start(t *testing.T, in setup) *world {
 	t.Helper()
-	w := &world{resolver: &testschema.Resolver{Manual: make(chan int), EndWith: guard.EndStream}, log: &bytes.Buffer{}, revoked: map[string]*fault.Error{}}
-	log := slog.New(slog.NewJSONHandler(&syncWriter{w: w.log}, nil))
+	w := &world{resolver: &testschema.Resolver{Manual: make(chan int), EndWith: guard.EndStream}, log: &logBuffer{}, revoked: map[string]*fault.Error{}}
+	log := slog.New(slog.NewJSONHandler(w.log, nil))
 	opt := guard.Options{
 		Limits:  in.limits,
 		Log:     log,

@@ -41,10 +41,10 @@ type socket struct {
 	conn  *websocket.Conn
 	pace  *rate.Limiter
 	watch sync.WaitGroup
+	base  context.Context // ends with the connection
 
 	mu      sync.Mutex
-	ctx     context.Context // of the account, once it is known
-	cancel  context.CancelFunc
+	ctx     context.Context // of the account, once it is known; a child of base
 	acked   bool
 	ops     map[string]context.CancelFunc
 	account func() // gives the account's place back
@@ -79,13 +79,14 @@ func (h *Handler) webSocket(w http.ResponseWriter, r *http.Request) {
 		return // Accept has answered
 	}
 	s.conn.SetReadLimit(int64(l.Message))
-	s.ctx, s.cancel = context.WithCancel(r.Context())
-	s.serve(stream)
+	ctx, cancel := context.WithCancel(r.Context())
+	s.base, s.ctx = ctx, ctx
+	s.serve(stream, cancel)
 }
 
-func (s *socket) serve(stream *httpd.Stream) {
+func (s *socket) serve(stream *httpd.Stream, cancel context.CancelFunc) {
 	defer func() {
-		s.cancel()
+		cancel()
 		s.watch.Wait()
 		s.mu.Lock()
 		closing := s.closed
@@ -162,11 +163,11 @@ func (s *socket) endInTime(stream *httpd.Stream) {
 	age := time.NewTimer(s.h.opt.Limits.age())
 	defer age.Stop()
 	select {
-	case <-s.ctx.Done():
+	case <-s.base.Done():
 	case <-age.C:
 		s.close(websocket.StatusGoingAway, "old enough; connect again")
 	case <-stream.Draining():
-		s.h.opt.Limits.pause(s.ctx)
+		s.h.opt.Limits.pause(s.base)
 		s.close(websocket.StatusGoingAway, "server is stopping; connect again")
 	}
 }
@@ -177,13 +178,13 @@ func (s *socket) pings() {
 	defer t.Stop()
 	for {
 		select {
-		case <-s.ctx.Done():
+		case <-s.base.Done():
 			return
 		case <-t.C:
-			ctx, cancel := context.WithTimeout(s.ctx, s.h.opt.Limits.Write)
+			ctx, cancel := context.WithTimeout(s.base, s.h.opt.Limits.Write)
 			err := s.conn.Ping(ctx)
 			cancel()
-			if err != nil && s.ctx.Err() == nil {
+			if err != nil && s.base.Err() == nil {
 				_ = s.conn.CloseNow()
 				return
 			}
