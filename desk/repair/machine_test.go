@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"kelian/desk/repair"
@@ -134,31 +135,40 @@ func TestEveryActionInEveryStateByEveryRole(t *testing.T) {
 			return nil
 		})
 		wantState := map[id.ID]string{}
-		for _, a := range actions {
-			for _, r := range repair.Roles {
-				held := slices.ContainsFunc(repair.States, func(s repair.State) bool { _, ok := want[step{a, r, s}]; return ok })
-				for _, s := range repair.States {
-					st := step{a, r, s}
-					out, err := d.run(actors[r], a, tickets[st], target)
-					next, allowed := want[st]
-					denied := fault.Is(err, fault.Forbidden) || fault.Is(err, fault.NotFound) || fault.Is(err, fault.Unauthenticated)
-					// Nobody is the assignee of a ticket that was not given out.
-					nobody := r == "assignee" && slices.Contains([]repair.State{repair.Submitted, repair.Triaged, repair.Cancelled}, s)
-					switch {
-					case allowed && (err != nil || out.State != next):
-						t.Errorf("%s by %s from %s: %s, %v; want %s", a, r, s, out.State, err, next)
-					case !allowed && held && !nobody && !fault.IsRule(err, "WRONG_STATE"):
-						t.Errorf("%s by %s from %s: %v; want WRONG_STATE", a, r, s, err)
-					case !allowed && (!held || nobody) && !denied:
-						t.Errorf("%s by %s from %s: %v; want a denial", a, r, s, err)
-					}
-					if !allowed {
-						next = s
-					}
-					wantState[tickets[st]] = fmt.Sprint(next, " after ", a, " by ", r, " from ", s)
-				}
+		var mu sync.Mutex
+		check := func(st step) {
+			held := slices.ContainsFunc(repair.States, func(s repair.State) bool { _, ok := want[step{st.action, st.role, s}]; return ok })
+			out, err := d.run(actors[st.role], st.action, tickets[st], target)
+			next, allowed := want[st]
+			denied := fault.Is(err, fault.Forbidden) || fault.Is(err, fault.NotFound) || fault.Is(err, fault.Unauthenticated)
+			// Nobody is the assignee of a ticket that was not given out.
+			nobody := st.role == "assignee" && slices.Contains([]repair.State{repair.Submitted, repair.Triaged, repair.Cancelled}, st.from)
+			switch {
+			case allowed && (err != nil || out.State != next):
+				t.Errorf("%v: %s, %v; want %s", st, out.State, err, next)
+			case !allowed && held && !nobody && !fault.IsRule(err, "WRONG_STATE"):
+				t.Errorf("%v: %v; want WRONG_STATE", st, err)
+			case !allowed && (!held || nobody) && !denied:
+				t.Errorf("%v: %v; want a denial", st, err)
 			}
+			if !allowed {
+				next = st.from
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			wantState[tickets[st]] = fmt.Sprint(next, " after ", st)
 		}
+		var wg sync.WaitGroup
+		for _, r := range repair.Roles {
+			wg.Go(func() {
+				for _, a := range actions {
+					for _, s := range repair.States {
+						check(step{a, r, s})
+					}
+				}
+			})
+		}
+		wg.Wait()
 		var rows []repair.Ticket
 		if err := db.R.NewSelect().Model(&rows).Scan(bg); err != nil {
 			t.Fatal(err)

@@ -185,6 +185,18 @@ func (t *Ticket) Due(now time.Time) time.Time {
 	return t.DueAt.Add(now.Sub(t.PausedAt))
 }
 
+// Worked is how long the desk has had the ticket, without the pauses: up to the
+// repair or the end, else up to now.
+func (t *Ticket) Worked(now time.Time) time.Duration {
+	end := now
+	for _, at := range []time.Time{t.ClosedAt, t.FixedAt} {
+		if !at.IsZero() {
+			end = at
+		}
+	}
+	return end.Sub(t.CreatedAt) - t.Paused(end)
+}
+
 // attached says that the ticket follows another one, its incident's.
 func (t *Ticket) attached() bool { return t.Source == FromReport && !t.Incident.IsZero() }
 

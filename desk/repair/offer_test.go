@@ -1,6 +1,7 @@
 package repair_test
 
 import (
+	"errors"
 	"slices"
 	"sync"
 	"testing"
@@ -111,7 +112,7 @@ func TestLateTimerChangesNothing(t *testing.T) {
 			t.Fatalf("%v %v", late.Topic, err)
 		}
 		d.do(d.zhou, repair.ActAccept, ticket)
-		if err := d.svc.OnOfferLapsed(bg, late); err != nil && err != store.ErrStale {
+		if err := d.svc.OnOfferLapsed(bg, late); err != nil && !errors.Is(err, store.ErrStale) {
 			t.Fatal(err)
 		}
 		if v := d.state(ticket, repair.InProgress); v.Worker != d.zhou {

@@ -49,6 +49,7 @@ type View struct {
 	Late           bool          // due, not finished, and not paused
 	Paused         bool          // the clock stands still
 	PausedFor      time.Duration // in all, up to now
+	Worked         time.Duration // from the report to the repair, or to now, without the pauses
 	Erased         bool
 	Version        int64
 	Actions        []Action // what the viewer may do now
@@ -234,7 +235,7 @@ func (t *Ticket) view(now time.Time) View {
 		Owner: t.Owner, Worker: t.Worker, Assignment: t.Assignment, Skills: split(t.Skills), Certificates: split(t.Certificates),
 		Incident: t.Incident, Request: t.Request, Unassigned: t.Unassigned, CreatedAt: t.CreatedAt, TriagedAt: t.TriagedAt, StartedAt: t.StartedAt,
 		FixedAt: t.FixedAt, ClosedAt: t.ClosedAt, Due: t.Due(now), Late: !t.State.over() && !t.State.waiting() && now.After(t.DueAt),
-		Paused: t.State.waiting(), PausedFor: t.Paused(now), Erased: !t.ErasedAt.IsZero(), Version: t.Version}
+		Paused: t.State.waiting(), PausedFor: t.Paused(now), Worked: t.Worked(now), Erased: !t.ErasedAt.IsZero(), Version: t.Version}
 }
 
 // actions lists what the viewer may do now, in the machine's order. The holder

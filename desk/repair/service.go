@@ -128,8 +128,11 @@ type Input struct {
 
 // Do runs one of the actions that need nothing but a ticket and maybe a note:
 // accept, decline, claim, release, takeOver, partsArrived, waitOwner, resume,
-// fix, unfixable, close, cancel, reopen.
+// fix, unfixable, return (without a pick-up code), close, cancel, reopen.
 func (s *Service) Do(ctx context.Context, actor org.Actor, action Action, in Input) (Outcome, error) {
+	if action == ActReturn {
+		return s.Return(ctx, actor, ReturnInput{Ticket: in.Ticket, Note: in.Note, IdempotencyKey: in.IdempotencyKey})
+	}
 	run, ok := plain[action]
 	if !ok {
 		panic("repair: the action " + string(action) + " has an input of its own")

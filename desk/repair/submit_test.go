@@ -44,7 +44,7 @@ func TestReportByAStranger(t *testing.T) {
 			t.Errorf("a wrong link: %v", err)
 		}
 		// The token is a secret that no table holds.
-		if where := find(t, db, r.Token); where != "" {
+		if where := find(dump(t, db), r.Token); where != "" {
 			t.Errorf("the token stands in %s", where)
 		}
 		// Those who work on it see the case and not the person.
@@ -298,6 +298,9 @@ func TestClockStandsStillWhileWaiting(t *testing.T) {
 			t.Fatalf("after waiting: %+v", v)
 		}
 		d.clock.Advance(2 * time.Hour)
+		if v := d.see(r.Ticket); v.Worked != 25*time.Hour {
+			t.Errorf("worked %s", v.Worked)
+		}
 		if v := d.see(r.Ticket); !v.Late {
 			t.Error("25 hours of work on a 24 hour ticket are late")
 		}
