@@ -1,0 +1,239 @@
+package netmon
+
+import (
+	"time"
+
+	"kelian/internal/id"
+
+	"github.com/uptrace/bun"
+)
+
+// Kinds of references (TypeID prefixes).
+const (
+	RefHost       = "hst"
+	RefCheck      = "chk"
+	RefTransition = "trn"
+	RefIncident   = "inc"
+)
+
+// Topics of events; the payloads are {"incident"} and {"host", "state"}.
+const (
+	TopicOpened  = "netmon.incident.opened"
+	TopicChanged = "netmon.incident.changed"
+	TopicClosed  = "netmon.incident.closed"
+	TopicHost    = "netmon.host.changed"
+)
+
+type incidentPayload struct {
+	Incident id.ID `json:"incident"`
+}
+
+type hostPayload struct {
+	Host  id.ID  `json:"host"`
+	State string `json:"state"`
+}
+
+// Words is one text in both languages.
+type Words = struct{ Zh, En string }
+
+// Kind of a check.
+type Kind string
+
+// The kinds.
+const (
+	ICMP Kind = "ICMP"
+	TCP  Kind = "TCP"
+	HTTP Kind = "HTTP"
+)
+
+// baseTier is the shortest tier in seconds: its checks run in every epoch, the
+// others in every third, sixth and thirtieth.
+const baseTier = 10
+
+// Rule is k of n for a host's checks; zero fields take the network's, 3 of 3
+// and 2.
+type Rule struct {
+	Losses  int // of the last Within attempts make a check DOWN
+	Within  int
+	Replies int // in a row make it UP again
+}
+
+// Expect is what an HTTP check demands; the zero value is any 2xx answer.
+type Expect struct {
+	Status     []int  `json:"status,omitempty"`
+	Contain    string `json:"contain,omitempty"`
+	Head       bool   `json:"head,omitempty"`
+	SkipVerify bool   `json:"skipVerify,omitempty"` // accept any certificate
+}
+
+// hostRow is a host as stored.
+type hostRow struct {
+	bun.BaseModel `bun:"table:host"`
+
+	ID        id.ID `bun:",pk"`
+	NameZh    string
+	NameEn    string
+	Address   string
+	Shard     int
+	Losses    int
+	Within    int
+	Replies   int
+	Version   int64
+	CreatedAt time.Time
+	RemovedAt time.Time `bun:",nullzero"`
+}
+
+type buildingRow struct {
+	bun.BaseModel `bun:"table:host_building"`
+
+	Host     id.ID
+	Building string
+	Key      string // the building's code as it is compared
+}
+
+type needRow struct {
+	bun.BaseModel `bun:"table:host_need"`
+
+	Host  id.ID
+	Grp   int // any one of a group has to carry
+	Needs id.ID
+}
+
+// checkRow is a check as stored. Number stands for it in rounds; neither is
+// used again after the check is removed.
+type checkRow struct {
+	bun.BaseModel `bun:"table:host_check"`
+
+	ID        id.ID `bun:",pk"`
+	Number    int64
+	Host      id.ID
+	Kind      Kind
+	Target    string // host:port or URL, "" for ICMP
+	Seconds   int    // the tier
+	Expect    string // JSON, "" = the zero Expect
+	CreatedAt time.Time
+	RemovedAt time.Time `bun:",nullzero"`
+}
+
+// roundRow is what one sweep of one shard left.
+type roundRow struct {
+	bun.BaseModel `bun:"table:round"`
+
+	Vantage  string
+	Shard    int
+	Epoch    int64
+	Owner    string
+	Healthy  bool
+	Fault    string // why it is not healthy
+	Mode     string
+	Sent     int
+	Received int
+	Lost     int
+	Drops    int // answers that this machine threw away
+	Dropped  int // rounds that the sweeper forgot before this one, the database being away
+	BeganMs  int // after the epoch
+	TookMs   int
+	Payload  []byte
+	At       time.Time
+}
+
+type judgeRow struct {
+	bun.BaseModel `bun:"table:judge_state"`
+
+	Name   string
+	Epoch  int64
+	Rounds int64 // judged since the beginning
+	Owner  string
+	State  []byte
+	At     time.Time
+}
+
+type vantageRow struct {
+	bun.BaseModel `bun:"table:vantage"`
+
+	Name    string
+	Mode    string
+	WhyZh   string
+	WhyEn   string
+	Command string
+	At      time.Time
+}
+
+type transitionRow struct {
+	bun.BaseModel `bun:"table:transition"`
+
+	ID          id.ID `bun:",pk"`
+	Kind        string
+	Subject     string
+	Host        id.ID `bun:",nullzero"`
+	Epoch       int64
+	FromState   string
+	ToState     string
+	FromOverlay int
+	ToOverlay   int
+	Roots       string
+	Evidence    string
+	WhyZh       string
+	WhyEn       string
+	At          time.Time
+}
+
+// incidentRow is an incident as stored. Outage is the judge's key; Key differs
+// from it for flat incidents only, of which an outage has one per node.
+type incidentRow struct {
+	bun.BaseModel `bun:"table:incident"`
+
+	ID               id.ID `bun:",pk"`
+	Number           string
+	Key              string
+	Outage           string
+	Flat             bool
+	Certified        bool
+	Flapping         bool
+	Version          int64
+	OpenedEpoch      int64
+	OpenedAt         time.Time
+	ClosedAt         time.Time `bun:",nullzero"`
+	Reason           string
+	MergedInto       id.ID `bun:",nullzero"`
+	TitleZh          string
+	TitleEn          string
+	WhyZh            string
+	WhyEn            string
+	EndZh            string
+	EndEn            string
+	Evidence         string
+	Certificate      string
+	AcknowledgedBy   id.ID     `bun:",nullzero"`
+	AcknowledgedAt   time.Time `bun:",nullzero"`
+	AcknowledgedNote string
+}
+
+// Roles of a node in an incident.
+const (
+	roleRoot       = "ROOT"
+	roleSuppressed = "SUPPRESSED"
+)
+
+type incidentNodeRow struct {
+	bun.BaseModel `bun:"table:incident_node"`
+
+	Incident    id.ID
+	Node        id.ID // a host, or a check beyond reachability
+	Host        id.ID
+	Role        string
+	JoinedEpoch int64
+	LeftEpoch   int64 `bun:",nullzero"`
+}
+
+// Keep is one row of the retention list (the same shape as the jobs' own).
+type Keep struct {
+	Table, Column string
+	Where         string
+	For           time.Duration
+	Business      bool
+}
+
+// Retention is what this package forgets: rounds after a week. Transitions and
+// incidents are kept.
+var Retention = []Keep{{Table: "round", Column: "at", For: 7 * 24 * time.Hour, Business: true}}

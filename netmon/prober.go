@@ -1,0 +1,149 @@
+package netmon
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"net/netip"
+	"sync"
+	"time"
+
+	"kelian/netmon/probe"
+)
+
+// Prober sends the packets. In production it is a [LiveProber]; tests put
+// something else in its place.
+type Prober interface {
+	// Sweep asks every target once; sweeps may run at the same time.
+	Sweep(ctx context.Context, epoch uint64, targets []probe.Target) (probe.Round, error)
+	TCP(ctx context.Context, target string, timeout time.Duration) (probe.TCPResult, error)
+	HTTP(ctx context.Context, spec probe.HTTPSpec) (probe.HTTPResult, error)
+	// Ping asks one address several times, on demand.
+	Ping(ctx context.Context, addr netip.Addr, count int, interval, timeout time.Duration) (probe.Stats, error)
+	Mode() (probe.Mode, probe.Diagnosis)
+}
+
+// ProberOptions of a LiveProber. Link and Wrap are nil in production; the demo
+// and tests put a faulty network there.
+type ProberOptions struct {
+	Policy   *probe.Policy // nil allows nothing
+	Timeout  time.Duration // of one echo; 0 = probe.DefaultTimeout
+	Pace     int           // packets/s of one sweep; 0 = defaultPace
+	Mode     probe.Mode    // "" = the best that works
+	Link     probe.Link
+	Wrap     func(probe.DialFunc) probe.DialFunc
+	Resolver probe.Resolver // nil = the system's
+	Roots    *x509.CertPool // nil = the system's
+	InFlight int            // TCP and HTTP checks at once; 0 = 256
+}
+
+// defaultPace is a quarter of what one sweeper may send: about so many shards
+// of one process are swept at the same moment.
+const defaultPace = probe.DefaultPace / 4
+
+// LiveProber probes the real network. A sweep has a sweeper of its own, opened
+// when all others are busy and kept from then on, for re-probes must not wait
+// for the time-outs of another sweep.
+type LiveProber struct {
+	*probe.Checker
+	*probe.Pinger
+	opts   ProberOptions
+	mode   probe.Mode
+	diag   probe.Diagnosis
+	mu     sync.Mutex
+	idle   []*probe.Sweeper
+	busy   sync.WaitGroup
+	closed bool
+}
+
+// NewProber opens the first sweeper, which decides the mode.
+func NewProber(o ProberOptions) (*LiveProber, error) {
+	if o.Policy == nil {
+		o.Policy = probe.NewPolicy(probe.PolicyOptions{})
+	}
+	if o.Pace == 0 {
+		o.Pace = defaultPace
+	}
+	p := &LiveProber{opts: o,
+		Checker: probe.NewChecker(probe.CheckerOptions{Policy: o.Policy, Resolver: o.Resolver, Wrap: o.Wrap, InFlight: o.InFlight, Roots: o.Roots}),
+		Pinger:  probe.NewPinger(probe.PingerOptions{Policy: o.Policy, Link: o.Link})}
+	s, err := p.open(o.Mode)
+	if err != nil {
+		return nil, err
+	}
+	p.mode, p.diag = s.Mode()
+	p.idle = []*probe.Sweeper{s}
+	return p, nil
+}
+
+func (p *LiveProber) open(mode probe.Mode) (*probe.Sweeper, error) {
+	return probe.Open(probe.Options{Timeout: p.opts.Timeout, Pace: p.opts.Pace, Mode: mode, Link: p.opts.Link})
+}
+
+// Mode says how hosts are pinged and why so.
+func (p *LiveProber) Mode() (probe.Mode, probe.Diagnosis) { return p.mode, p.diag }
+
+// Close waits for running sweeps and gives the sockets back.
+func (p *LiveProber) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.busy.Wait()
+	var err error
+	for _, s := range p.idle {
+		err = errors.Join(err, s.Close())
+	}
+	p.idle = nil
+	return err
+}
+
+func (p *LiveProber) take() (*probe.Sweeper, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, context.Canceled
+	}
+	p.busy.Add(1)
+	if n := len(p.idle); n > 0 {
+		s := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		return s, nil
+	}
+	s, err := p.open(p.mode)
+	if err != nil {
+		p.busy.Done()
+	}
+	return s, err
+}
+
+func (p *LiveProber) give(s *probe.Sweeper) {
+	p.mu.Lock()
+	p.idle = append(p.idle, s)
+	p.mu.Unlock()
+	p.busy.Done()
+}
+
+// Sweep asks the targets that the policy allows; the others are Denied, also
+// those that it allowed when they were entered.
+func (p *LiveProber) Sweep(ctx context.Context, epoch uint64, targets []probe.Target) (probe.Round, error) {
+	allowed, where := make([]probe.Target, 0, len(targets)), make([]int, 0, len(targets))
+	out := make([]probe.Outcome, len(targets))
+	for i, t := range targets {
+		if p.opts.Policy.CheckAddr(t.Addr) != nil {
+			out[i].State = probe.Denied
+			continue
+		}
+		allowed, where = append(allowed, t), append(where, i)
+	}
+	s, err := p.take()
+	if err != nil {
+		return probe.Round{Outcomes: out}, err
+	}
+	defer p.give(s)
+	r, err := s.Sweep(ctx, epoch, allowed)
+	for i, o := range r.Outcomes {
+		out[where[i]] = o
+	}
+	r.Outcomes = out
+	return r, err
+}
