@@ -118,6 +118,16 @@ func TestLateTimerChangesNothing(t *testing.T) {
 		if v := d.state(ticket, repair.InProgress); v.Worker != d.zhou {
 			t.Fatal("a late timer took the ticket away")
 		}
+		// Word of an older offer says nothing about the one that is open now.
+		other := d.submit(network(2, "东区 3 号楼")).Ticket
+		d.triage(other)
+		first := d.see(other)
+		d.do(first.Worker, repair.ActDecline, other)
+		open := d.see(other)
+		d.emit(repair.TopicLapsed, map[string]id.ID{"ticket": other, "offer": first.Assignment})
+		if v := d.state(other, repair.Assigned); v.Assignment != open.Assignment {
+			t.Fatal("an older offer's end ended the newer one")
+		}
 	})
 }
 
