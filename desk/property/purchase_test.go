@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kelian/desk/property"
+	"kelian/desk/request"
 	"kelian/internal/fault"
 	"kelian/internal/id"
 	"kelian/internal/outbox"
@@ -154,7 +155,7 @@ func TestAFormThatBuysNothingIsAPermanentFault(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		req := id.New()
-		w.requests[req] = &request{map[string]any{}, property.RequestMeta{Requester: id.New(), Status: "APPROVED"}}
+		w.requests[req] = &asked{map[string]any{}, request.Meta{Requester: id.New(), Status: "APPROVED"}}
 		w.event("workflow.approved", map[string]any{"request": req, "effect": property.EffectPurchase})
 		rows, err := outbox.Claim(bg, db, outbox.QueueDefault, w.clock.Now())
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"kelian/desk/request"
 	"kelian/desk/tell"
 	"kelian/internal/audit"
 	"kelian/internal/fault"
@@ -270,20 +271,20 @@ func (s *Service) OnApprovedReserve(ctx context.Context, d outbox.Delivery) erro
 
 // tellClash tells the requester and those who keep the place. Hold takes
 // nothing when it refuses, so there is nothing to take back but its release.
-func (s *Service) tellClash(ctx context.Context, tx *store.Tx, request id.ID, meta RequestMeta, form map[string]any, now time.Time) error {
+func (s *Service) tellClash(ctx context.Context, tx *store.Tx, asking id.ID, meta request.Meta, form map[string]any, now time.Time) error {
 	wants, err := s.wants(ctx, tx, form, "")
 	if err != nil {
 		return err
 	}
 	for _, w := range wants {
-		free, _, err := s.free(ctx, tx, w, request)
+		free, _, err := s.free(ctx, tx, w, asking)
 		if err != nil {
 			return err
 		}
 		if free {
 			continue
 		}
-		m := tell.Message{Topic: "reservation.clash", Ref: outbox.Ref{Kind: "req", ID: request}, At: now,
+		m := tell.Message{Topic: "reservation.clash", Ref: outbox.Ref{Kind: "req", ID: asking}, At: now,
 			Params: map[string]string{"number": meta.Number, "place": w.Name, "from": w.From.In(s.Location).Format("2006-01-02 15:04")}}
 		s.Tell.Person(tx, meta.Requester, m)
 		return s.Tell.Seats(ctx, tx, m, w.Unit+".head", "office.keeper")

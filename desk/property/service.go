@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"kelian/desk/request"
 	"kelian/desk/tell"
 	"kelian/internal/audit"
 	"kelian/internal/clock"
@@ -12,29 +13,12 @@ import (
 	"kelian/internal/outbox"
 	"kelian/internal/store"
 	"kelian/org"
-
-	"github.com/uptrace/bun"
 )
-
-// RequestMeta is what the desk needs to know of a request beside its form.
-type RequestMeta struct {
-	Number     string
-	Title      string
-	Requester  id.ID
-	Unit       string // code of the unit that asks
-	Definition string // key
-	Status     string // OPEN, RETURNED, APPROVED, REJECTED, WITHDRAWN or STOPPED
-}
-
-// Requests reads a request's present form; an absent one is fault.Missing.
-type Requests interface {
-	Form(ctx context.Context, q bun.IDB, request id.ID) (map[string]any, RequestMeta, error)
-}
 
 // Options is what the desk is bound to.
 type Options struct {
 	Location *time.Location // of dates in forms and of numbers per year; nil = UTC
-	Requests Requests
+	Requests request.Reader
 	Tell     tell.Teller
 }
 

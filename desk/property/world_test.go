@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kelian/desk/property"
+	"kelian/desk/request"
 	"kelian/desk/tell"
 	"kelian/internal/clock"
 	"kelian/internal/fault"
@@ -33,18 +34,18 @@ var (
 )
 
 // requests is workflow's side: forms and statuses by request.
-type requests map[id.ID]*request
+type requests map[id.ID]*asked
 
-type request struct {
+type asked struct {
 	form map[string]any
-	meta property.RequestMeta
+	meta request.Meta
 }
 
-func (r requests) Form(_ context.Context, _ bun.IDB, one id.ID) (map[string]any, property.RequestMeta, error) {
+func (r requests) Form(_ context.Context, _ bun.IDB, one id.ID) (map[string]any, request.Meta, error) {
 	if q, ok := r[one]; ok {
 		return q.form, q.meta, nil
 	}
-	return nil, property.RequestMeta{}, fault.Missing()
+	return nil, request.Meta{}, fault.Missing()
 }
 
 type world struct {
@@ -95,7 +96,7 @@ func (w *world) item(code string, kind property.ItemKind, n int64) id.ID {
 func (w *world) submit(form map[string]any) id.ID {
 	w.t.Helper()
 	one := id.New()
-	w.requests[one] = &request{form, property.RequestMeta{Number: "科联审〔2026〕第0001号", Title: "开放日", Requester: id.New(), Status: "OPEN"}}
+	w.requests[one] = &asked{form, request.Meta{Number: "科联审〔2026〕第0001号", Title: "开放日", Requester: id.New(), Status: "OPEN"}}
 	w.status(one, "OPEN")
 	return one
 }

@@ -1,0 +1,26 @@
+// Package request is what the desks need to know of an approval request: they
+// declare it, the composition root binds it to the workflows.
+package request
+
+import (
+	"context"
+
+	"kelian/internal/id"
+
+	"github.com/uptrace/bun"
+)
+
+// Meta is what a desk needs to know of a request beside its form.
+type Meta struct {
+	Number     string
+	Title      string
+	Requester  id.ID
+	Unit       string // code of the unit that asks
+	Definition string // key
+	Status     string // OPEN, RETURNED, APPROVED, REJECTED, WITHDRAWN or STOPPED
+}
+
+// Reader reads a request's present form; an absent one is fault.Missing.
+type Reader interface {
+	Form(ctx context.Context, q bun.IDB, request id.ID) (map[string]any, Meta, error)
+}
