@@ -1,0 +1,166 @@
+package workflow
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"kelian/internal/audit"
+	"kelian/internal/clock"
+	"kelian/internal/fault"
+	"kelian/internal/id"
+	"kelian/internal/outbox"
+	"kelian/internal/store"
+	"kelian/org"
+	"kelian/workflow/flow"
+
+	"github.com/uptrace/bun"
+)
+
+// refVersion is the kind of a version in the audit.
+const refVersion = "wfv"
+
+// Published names a version that was published; Changed is false when it
+// already was.
+type Published struct {
+	Definition string
+	Version    id.ID
+	N          int
+	Changed    bool
+}
+
+// EnsureBuiltin publishes the definitions that come with this binary, where
+// they are new or differ from what it published before. It may run at every
+// start, and leaves alone what the federation published itself and texts that
+// were published before and retired.
+func (s *Service) EnsureBuiltin(ctx context.Context) ([]Published, error) {
+	defs, err := Builtin(s.known)
+	if err != nil {
+		return nil, err
+	}
+	now := clock.Cut(s.clock.Now())
+	return store.InTx(ctx, s.db, store.Internal("ensureBuiltin"), func(ctx context.Context, tx *store.Tx) ([]Published, error) {
+		var out []Published
+		for _, d := range defs {
+			p, err := s.publish(ctx, tx, d, org.System(), now)
+			if err != nil {
+				return nil, err
+			}
+			if p.Changed {
+				out = append(out, p)
+			}
+		}
+		return out, nil
+	})
+}
+
+// PublishInput is a definition's text in YAML.
+type PublishInput struct {
+	Source         string
+	IdempotencyKey string
+}
+
+// Publish makes the text the version that new requests are pinned to; requests
+// under way keep theirs. A text with mistakes is DEFINITION_INVALID with all of
+// them (Problems).
+func (s *Service) Publish(ctx context.Context, actor org.Actor, in PublishInput) (Published, error) {
+	now := clock.Cut(s.clock.Now())
+	d, loadErr := Load([]byte(in.Source), s.known)
+	return store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "publishWorkflow", in.IdempotencyKey, in), func(ctx context.Context, tx *store.Tx) (Published, error) {
+		actor, err := org.Judge(ctx, tx, actor, now)
+		if err != nil {
+			return Published{}, err
+		}
+		if err := s.rules.Check(actor, "workflow.publish", org.Object{}); err != nil {
+			return Published{}, err
+		}
+		if loadErr != nil {
+			problems, _ := loadErr.(Problems) //nolint:errorlint // Load's error is Problems, unwrapped
+			return Published{}, fault.Refuse("DEFINITION_INVALID", "流程定义有误，没有发布", "the definition has mistakes and was not published").
+				With(problems).At("source").Because(loadErr)
+		}
+		return s.publish(ctx, tx, d, actor, now)
+	})
+}
+
+// publish retires the present version and publishes this one, if they differ.
+func (s *Service) publish(ctx context.Context, tx *store.Tx, d *Definition, by org.Actor, now time.Time) (Published, error) {
+	key, builtin := d.Flow.Key, by.System
+	out := Published{Definition: key}
+	var rows []versionRow
+	err := tx.NewSelect().Model(&rows).ExcludeColumn("source").Where("definition = ?", key).OrderExpr("n").Scan(ctx)
+	if err != nil && !store.NoRows(err) {
+		return out, err
+	}
+	for _, v := range rows {
+		switch {
+		case v.Hash == d.Flow.Hash && (v.State == "PUBLISHED" || builtin), builtin && v.State == "PUBLISHED" && !v.Builtin:
+			out.Version, out.N = v.ID, v.N
+			return out, nil
+		case v.Hash == d.Flow.Hash:
+			return out, fault.Refuse("VERSION_RETIRED", "这一版以前发布过并已停用，请改动后再发布", "this very text was published before and retired; change it to publish it again").At("source")
+		}
+	}
+	if len(rows) == 0 {
+		tx.QueueSQL(`INSERT INTO definition (key, owner, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, key, d.Owner, now)
+	}
+	out.Version, out.N, out.Changed = s.NewID(), len(rows)+1, true
+	tx.QueueSQL(`UPDATE version SET state = 'RETIRED', retired_at = ? WHERE definition = ? AND state = 'PUBLISHED'`, now, key)
+	tx.Queue(s.db.Bun().NewInsert().Model(&versionRow{ID: out.Version, Definition: key, N: out.N, Hash: d.Flow.Hash, Source: string(d.Source),
+		State: "PUBLISHED", Builtin: builtin, PublishedAt: now, PublishedBy: by.Person}))
+	audit.Record(tx, audit.Entry{Actor: by.Person, Seat: s.rules.Under(by, "workflow.publish", org.Object{}), Action: "workflow.publish",
+		Object: outbox.Ref{Kind: refVersion, ID: out.Version}, Data: map[string]any{"definition": key, "n": out.N, "hash": d.Flow.Hash}, At: now})
+	return out, nil
+}
+
+// Listed is a definition that requests can be made of.
+type Listed struct {
+	Key         string
+	Version     id.ID
+	N           int
+	Hash        string
+	Owner       string // unit code
+	Builtin     bool
+	PublishedAt time.Time
+	Title       flow.Text
+	About       flow.Text
+	Schema      flow.JSON // the form, JSON Schema 2020-12
+	Definition  *Definition
+}
+
+// Definitions lists what is published, sorted by key, for every account.
+func (s *Service) Definitions(ctx context.Context, actor org.Actor) ([]Listed, error) {
+	if err := s.rules.Check(actor, "workflow.definitions", org.Object{}); err != nil {
+		return nil, err
+	}
+	var rows []versionRow
+	if err := s.db.R.NewSelect().Model(&rows).Where("state = 'PUBLISHED'").Scan(ctx); err != nil && !store.NoRows(err) {
+		return nil, store.Busy(err)
+	}
+	slices.SortFunc(rows, func(a, b versionRow) int { return strings.Compare(a.Definition, b.Definition) })
+	out := make([]Listed, 0, len(rows))
+	for _, v := range rows {
+		d, err := s.version(ctx, s.db.R, v.ID)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, Listed{Key: v.Definition, Version: v.ID, N: v.N, Hash: v.Hash, Owner: d.Owner, Builtin: v.Builtin, PublishedAt: v.PublishedAt,
+			Title: d.Flow.Title, About: d.About, Schema: d.Form.Schema, Definition: d})
+	}
+	return out, nil
+}
+
+// current is the version that a new request of the kind is pinned to.
+func (s *Service) current(ctx context.Context, q bun.IDB, key string) (id.ID, *Definition, error) {
+	var v id.ID
+	err := q.NewRaw(`SELECT id FROM version WHERE definition = ? AND state = 'PUBLISHED'`, key).Scan(ctx, &v)
+	if store.NoRows(err) {
+		return v, nil, fault.Missing().At("definition")
+	}
+	if err != nil {
+		return v, nil, store.Busy(err)
+	}
+	d, err := s.version(ctx, q, v)
+	return v, d, err
+}

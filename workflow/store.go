@@ -1,0 +1,322 @@
+package workflow
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"kelian/internal/audit"
+	"kelian/internal/fault"
+	"kelian/internal/id"
+	"kelian/internal/outbox"
+	"kelian/internal/store"
+	"kelian/org/calendar"
+	"kelian/workflow/flow"
+)
+
+// thread is one request inside one command: locked, folded, and to be saved.
+type thread struct {
+	svc    *Service
+	tx     *store.Tx
+	def    *Definition
+	now    time.Time
+	cal    *calendar.Calendar
+	row    row
+	before flow.State // as it was loaded
+	st     flow.State
+	events []flow.Event
+	apart  apart
+	filled Filled // the current form, without personal leaves
+	actor  id.ID  // for the audit; zero = a timer
+	seat   string
+}
+
+// byID and byTask select the request of a command.
+const (
+	byID   = `id = ?`
+	byTask = `id = (SELECT request_id FROM task WHERE id = ?)`
+)
+
+// load locks a request and reads all that its next event depends on, in one
+// statement; an absent one is fault.Missing.
+func (s *Service) load(ctx context.Context, tx *store.Tx, where string, key id.ID, now time.Time, cal *calendar.Calendar) (*thread, error) {
+	t := &thread{svc: s, tx: tx, now: now, cal: cal}
+	err := tx.NewRaw(`SELECT * FROM request WHERE `+where+` ?`, key, s.db.Lock(false)).Scan(ctx, &t.row)
+	if store.NoRows(err) {
+		return nil, fault.Missing()
+	}
+	if err != nil {
+		return nil, err
+	}
+	if t.def, err = s.version(ctx, tx, t.row.VersionID); err != nil {
+		return nil, err
+	}
+	if t.st, err = readState(t.row.State); err != nil {
+		return nil, err
+	}
+	t.before, t.apart, t.filled = t.st, readApart(t.row.Apart), stored(t.row.Form)
+	return t, nil
+}
+
+func readState(text string) (flow.State, error) {
+	var st flow.State
+	if err := json.Unmarshal([]byte(text), &st); err != nil {
+		return st, fmt.Errorf("workflow: the stored state cannot be read: %w", err)
+	}
+	return st, nil
+}
+
+// apply lets the core decide and folds what comes of it.
+func (t *thread) apply(ctx context.Context, cmd flow.Command, facts flow.Facts) error {
+	events, err := flow.Decide(t.def.Flow, t.st, cmd, facts)
+	if err != nil {
+		return t.refusal(ctx, err)
+	}
+	for _, ev := range events {
+		t.st = flow.Evolve(t.st, ev)
+	}
+	t.events = append(t.events, events...)
+	return nil
+}
+
+// taskID names a task outside of its request. It is made of the request, the
+// task's name and the time of opening, so that replaying events gives the same
+// identifiers; like every other it is a UUIDv7, ordered by time.
+func taskID(request id.ID, t flow.Task) id.ID { return derived(request, t.ID, t.OpenedAt) }
+
+func decisionID(request id.ID, task string, at time.Time) id.ID {
+	return derived(request, "decision "+task, at)
+}
+
+func derived(request id.ID, name string, at time.Time) id.ID {
+	sum := sha256.Sum256(append(request[:], name...))
+	var out id.ID
+	copy(out[:], sum[:])
+	ms := at.UnixMilli()
+	for i := range 6 {
+		out[i] = byte(ms >> (40 - 8*i))
+	}
+	out[6] = 0x70 | out[6]&0x0f // version 7
+	out[8] = 0x80 | out[8]&0x3f // variant of RFC 9562
+	return out
+}
+
+func personID(s string) id.ID {
+	var out id.ID
+	_ = out.UnmarshalText([]byte(s)) // the engine's persons are identifiers
+	return out
+}
+
+// save writes the events and all that follows from them with the transaction;
+// fresh says that the request itself is new.
+func (t *thread) save(action string, fresh bool) error {
+	if len(t.events) == 0 {
+		return nil
+	}
+	head, events, err := t.sealed()
+	if err != nil {
+		return err
+	}
+	state, err := json.Marshal(t.st)
+	if err != nil {
+		return err
+	}
+	places, err := json.Marshal(t.apart)
+	if err != nil {
+		return err
+	}
+	r := &t.row
+	r.State, r.Status, r.FormRev, r.Seq = string(state), t.st.Status, t.st.Rev(), int64(t.st.Seq)
+	r.Head, r.Form, r.Apart, r.ChangedAt, r.ClosedAt = head, string(t.filled.JSON), string(places), t.now, t.st.ClosedAt
+	if fresh {
+		t.tx.Queue(t.svc.db.Bun().NewInsert().Model(r))
+	} else {
+		t.tx.Queue(t.svc.db.Bun().NewUpdate().Model(r).WherePK().
+			Column("state", "status", "title", "form_rev", "form", "apart", "seq", "head", "changed_at", "closed_at"))
+	}
+	if t.st.Rev() > t.before.Rev() {
+		if err := t.saveRevision(t.st.Form()); err != nil {
+			return err
+		}
+	}
+	t.tx.Queue(t.svc.db.Bun().NewInsert().Model(&events))
+	t.saveTasks()
+	t.saveDecisions()
+	t.saveTimers()
+	t.tell()
+	audit.Record(t.tx, audit.Entry{Actor: t.actor, Seat: t.seat, Action: action, Object: r.ref(), At: t.now,
+		Data: map[string]any{"rev": r.FormRev, "seq": r.Seq, "head": r.Head, "status": r.Status}})
+	return nil
+}
+
+// sealed chains the new events and gives the new head; hashes are hex.
+func (t *thread) sealed() (string, []eventRow, error) {
+	head, err := readHash(t.row.Head)
+	if err != nil {
+		return "", nil, err
+	}
+	rows := make([]eventRow, 0, len(t.events))
+	for i, ev := range t.events {
+		seq := t.before.Seq + 1 + i
+		raw, err := json.Marshal(ev)
+		if err != nil {
+			return "", nil, err
+		}
+		body, err := flow.Canonical(raw)
+		if err != nil {
+			return "", nil, err
+		}
+		sum, err := flow.Chain(head, seq, ev)
+		if err != nil {
+			return "", nil, err
+		}
+		rows = append(rows, eventRow{RequestID: t.row.ID, Seq: int64(seq), Type: ev.Body.Type(), At: ev.At,
+			Body: string(body), Prev: hex.EncodeToString(head[:]), Hash: hex.EncodeToString(sum[:])})
+		head = sum
+	}
+	return hex.EncodeToString(head[:]), rows, nil
+}
+
+// readHash reads a hex hash; "" is the zero hash before the first event.
+func readHash(text string) (out [32]byte, err error) {
+	if text == "" {
+		return out, nil
+	}
+	if n, err := hex.Decode(out[:], []byte(text)); err != nil || n != len(out) {
+		return out, fmt.Errorf("workflow: %.70q is no hash", text)
+	}
+	return out, nil
+}
+
+func (t *thread) saveRevision(digests flow.Form) error {
+	raw, err := json.Marshal(digests.Digests)
+	if err != nil {
+		return err
+	}
+	t.tx.Queue(t.svc.db.Bun().NewInsert().Model(&revisionRow{RequestID: t.row.ID, Rev: digests.Rev, Form: t.row.Form, Apart: t.row.Apart,
+		Digests: string(raw), ByPerson: t.row.Requester, At: t.now}))
+	return nil
+}
+
+// saveTasks writes the tasks that are new or changed.
+func (t *thread) saveTasks() {
+	old := len(t.before.Tasks)
+	for _, x := range flow.ChangedTasks(t.before, t.st) {
+		r := taskRow{ID: taskID(t.row.ID, x), RequestID: t.row.ID, Definition: t.row.Definition, Name: x.ID, Step: x.Step, Round: x.Round,
+			Person: personID(x.Elector.Person), ForPerson: personID(x.Elector.For), Seat: x.Elector.Seat, Origin: string(x.Origin),
+			State: x.State, Verdict: x.Verdict, OpenedAt: x.OpenedAt, DueAt: x.DueAt, ClosedAt: x.ClosedAt, ClosedBy: personID(x.ClosedBy)}
+		if !x.ClosedAt.IsZero() {
+			took := int64(x.ClosedAt.Sub(x.OpenedAt) / time.Second)
+			r.Took = &took
+		}
+		isNew := slices.IndexFunc(t.st.Tasks, func(y flow.Task) bool { return y.ID == x.ID }) >= old
+		if isNew {
+			t.tx.Queue(t.svc.db.Bun().NewInsert().Model(&r))
+		} else {
+			t.tx.Queue(t.svc.db.Bun().NewUpdate().Model(&r).WherePK().Column("state", "verdict", "closed_at", "closed_by", "took"))
+		}
+		if x.State == flow.TaskOpen && isNew {
+			t.put(TopicOpened, TaskPayload{Request: t.row.ID, Task: r.ID, Person: r.Person, Seat: r.Seat})
+		}
+	}
+}
+
+// saveDecisions writes one row for each task that was answered, and the link
+// from the request to it.
+func (t *thread) saveDecisions() {
+	for _, v := range t.st.Votes[len(t.before.Votes):] {
+		t.decided(v.Task, v.By, decisionRow{Verdict: v.Verdict, FormRev: v.CastRev, ReadDigest: v.Read,
+			CarriedFrom: t.taskOf(v.CarriedFrom)}, v.Note)
+	}
+	for _, ev := range t.events {
+		if b, ok := ev.Body.(flow.SentBack); ok {
+			reads := t.st.Step(b.Step).Reads
+			t.decided(b.Task, ev.By, decisionRow{Verdict: flow.Return, Target: b.To, FormRev: b.FormRev,
+				ReadDigest: flow.ReadDigest(reads, t.before.Form())}, b.Note)
+		}
+	}
+}
+
+func (t *thread) decided(task string, by flow.Actor, d decisionRow, note *flow.Note) {
+	d.ID, d.RequestID, d.TaskID = decisionID(t.row.ID, task, t.now), t.row.ID, t.taskOf(task)
+	d.Person, d.ForPerson, d.Seat, d.Door, d.At = personID(by.Person), personID(by.For), by.Seat, by.Door, t.now
+	if note != nil {
+		d.Note = note.Ref
+	}
+	t.tx.Queue(t.svc.db.Bun().NewInsert().Model(&d))
+	if d.CarriedFrom.IsZero() {
+		outbox.Link(t.tx, t.row.ref(), outbox.Ref{Kind: RefDecision, ID: d.ID}, "decided", t.now)
+	}
+}
+
+// taskOf gives the identifier of a task by its name, zero for "".
+func (t *thread) taskOf(name string) id.ID {
+	if x := t.st.Task(name); x != nil {
+		return taskID(t.row.ID, *x)
+	}
+	return id.Nil
+}
+
+// saveTimers arms the timers that are new and voids those that are over.
+func (t *thread) saveTimers() {
+	before, after := t.before.Timers(), t.st.Timers()
+	var gone []string
+	for _, x := range before {
+		if !slices.Contains(after, x) {
+			gone = append(gone, timerName(x))
+		}
+	}
+	if len(gone) > 0 {
+		outbox.Void(t.tx, t.row.ID, gone...)
+	}
+	for _, x := range after {
+		if !slices.Contains(before, x) {
+			outbox.Timer(t.tx, t.row.ID, timerName(x), outbox.Event{Topic: TopicDeadline, Aggregate: t.row.ID, Version: t.row.Seq, DueAt: x.At,
+				Payload: deadlinePayload{Request: t.row.ID, Step: x.Step, Round: x.Round, N: x.N}})
+		}
+	}
+}
+
+func timerName(x flow.Timer) string {
+	return x.Step + "#" + strconv.Itoa(x.Round) + "." + strconv.Itoa(x.N)
+}
+
+// tell puts what others act on: that the request changed, reminders, effects.
+func (t *thread) tell() {
+	t.put(TopicChanged, ChangedPayload{Request: t.row.ID, Status: t.st.Status})
+	for _, ev := range t.events {
+		switch b := ev.Body.(type) {
+		case flow.Reminded:
+			t.remind(b.Tasks, false)
+		case flow.FellDue:
+			if b.Then == flow.ThenRemind {
+				t.remind(b.Tasks, true)
+			}
+		case flow.Closed:
+			t.keep(t.cal)
+			if b.Status != flow.Approved {
+				t.put(TopicRejected, RejectedPayload{Request: t.row.ID})
+			}
+			for _, effect := range b.Effects {
+				t.put(TopicApproved, ApprovedPayload{Request: t.row.ID, Definition: t.row.Definition, Effect: effect})
+			}
+		}
+	}
+}
+
+func (t *thread) remind(tasks []string, overdue bool) {
+	for _, name := range tasks {
+		x := t.st.Task(name)
+		t.put(TopicReminded, TaskPayload{Request: t.row.ID, Task: taskID(t.row.ID, *x), Person: personID(x.Elector.Person),
+			Seat: x.Elector.Seat, Overdue: overdue})
+	}
+}
+
+func (t *thread) put(topic string, payload any) {
+	outbox.Put(t.tx, outbox.Event{Topic: topic, Aggregate: t.row.ID, Version: t.row.Seq, Payload: payload})
+}

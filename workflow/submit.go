@@ -1,0 +1,298 @@
+package workflow
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"kelian/internal/fault"
+	"kelian/internal/id"
+	"kelian/internal/outbox"
+	"kelian/internal/store"
+	"kelian/org"
+	"kelian/org/calendar"
+	"kelian/workflow/flow"
+)
+
+// SubmitInput is a new request. Unit is the unit it is made for, by code; empty
+// where the requester belongs to one unit only. Refs are the objects that
+// caused it, e.g. a repair ticket.
+type SubmitInput struct {
+	Definition     string
+	Unit           string
+	Form           map[string]any
+	Refs           []outbox.Ref
+	Urgent         bool
+	IdempotencyKey string
+}
+
+// Outcome is what a command on a request leaves.
+type Outcome struct {
+	Request  id.ID
+	Status   flow.Status
+	FormRev  int
+	Decision id.ID // of a decision; else zero
+}
+
+// Submit opens a request. Refusals: FORM_INVALID (*FormProblems), NOBODY_TO_ASK
+// (*Vacant), NOT_YOUR_UNIT.
+func (s *Service) Submit(ctx context.Context, actor org.Actor, in SubmitInput) (Outcome, error) {
+	now, cal, err := s.now(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "submitRequest", in.IdempotencyKey, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
+		return s.submit(ctx, tx, actor, in, now, cal)
+	})
+}
+
+// SubmitIn is Submit inside the transaction of a desk that asks for an approval
+// as part of its own act.
+func (s *Service) SubmitIn(ctx context.Context, tx *store.Tx, actor org.Actor, in SubmitInput) (Outcome, error) {
+	now, cal, err := s.now(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	return s.submit(ctx, tx, actor, in, now, cal)
+}
+
+func (s *Service) submit(ctx context.Context, tx *store.Tx, actor org.Actor, in SubmitInput, now time.Time, cal *calendar.Calendar) (Outcome, error) {
+	actor, err := org.Judge(ctx, tx, actor, now)
+	if err != nil {
+		return Outcome{}, err
+	}
+	unit, seat, err := s.standing(actor, in.Unit)
+	if err != nil {
+		return Outcome{}, err
+	}
+	version, def, err := s.current(ctx, tx, in.Definition)
+	if err != nil {
+		return Outcome{}, err
+	}
+	t := &thread{svc: s, tx: tx, def: def, now: now, cal: cal, actor: actor.Person, seat: seat}
+	t.row = row{ID: s.NewID(), Series: seriesOf(in.Definition), Year: now.In(s.Location).Year(), Definition: in.Definition, VersionID: version,
+		Requester: actor.Person, Unit: unit, Urgent: in.Urgent, VerifyCode: id.Secret(10), OpenedAt: now}
+	form, desk, err := t.fill(ctx, in.Form, 1, nil)
+	if err != nil {
+		return Outcome{}, err
+	}
+	facts, _, err := t.facts(ctx, "")
+	if err != nil {
+		return Outcome{}, err
+	}
+	by := flow.Actor{Person: actor.Person.String(), Seat: seat, Door: flow.Console}
+	if err := t.apply(ctx, flow.Submit{By: by, Form: form, Desk: desk}, facts); err != nil {
+		return Outcome{}, err
+	}
+	t.row.Search = store.SearchText(t.row.Title, def.Flow.Title.Zh, def.Flow.Title.En)
+	if err := t.save("workflow.submit", true); err != nil {
+		return Outcome{}, err
+	}
+	for _, ref := range in.Refs {
+		outbox.Link(tx, ref, t.row.ref(), "asked", now)
+	}
+	// The number comes last: its counter is locked until the commit.
+	series := fmt.Sprintf("request.%s.%d", t.row.Series, t.row.Year)
+	tx.QueueSQL(`INSERT INTO counter (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = counter.value + 1`, series)
+	tx.QueueSQL(`UPDATE request SET serial = (SELECT value FROM counter WHERE name = ?) WHERE id = ?`, series, t.row.ID)
+	return t.outcome(), nil
+}
+
+func (t *thread) outcome() Outcome {
+	return Outcome{Request: t.row.ID, Status: t.st.Status, FormRev: t.st.Rev()}
+}
+
+// standing says for which unit, and under which of the seats, somebody asks.
+func (s *Service) standing(a org.Actor, unit string) (string, string, error) {
+	if err := s.rules.Check(a, "workflow.submit", org.Object{}); err != nil {
+		return "", "", err
+	}
+	var mine []org.HeldSeat
+	for _, h := range a.Seats {
+		fits := unit == "" || h.Unit == unit || strings.HasPrefix(h.Unit, unit+".")
+		if fits && (a.Acting == "" || a.Acting == h.Seat) {
+			mine = append(mine, h)
+		}
+	}
+	if len(mine) == 0 {
+		return "", "", fault.Refuse("NOT_YOUR_UNIT", "只能为自己所在的单位提交申请", "a request is made for a unit in which you hold a seat").At("unit")
+	}
+	if unit == "" {
+		unit = mine[0].Unit
+		for _, h := range mine {
+			if h.Unit != unit {
+				return "", "", fault.Input("unit", "你在多个单位任职，请选择以哪个单位的名义申请", "you hold seats in several units; say for which one you ask")
+			}
+		}
+	}
+	return unit, mine[0].Seat, nil
+}
+
+// fill validates a filled form and takes it into the thread: rules between
+// fields, personal values apart, the desks' facts, the title.
+func (t *thread) fill(ctx context.Context, values map[string]any, rev int, old map[string]string) (flow.Form, map[string]flow.JSON, error) {
+	if values == nil {
+		values = map[string]any{}
+	}
+	raw, err := json.Marshal(values)
+	if err != nil {
+		return flow.Form{}, nil, fault.Input("form", "表单不是合法的 JSON", "the form is not JSON").Because(err)
+	}
+	filled, problems := t.def.Form.Fill(raw)
+	if len(problems) == 0 {
+		if problems, err = t.def.CheckRules(filled, t.now); err != nil {
+			return flow.Form{}, nil, err
+		}
+	}
+	if len(problems) > 0 {
+		first := problems[0]
+		return flow.Form{}, nil, fault.Refuse("FORM_INVALID", "表单有误："+first.Zh, "the form is not right: "+first.En).
+			At(append([]string{"form"}, strings.Split(strings.TrimPrefix(first.Pointer, "/"), "/")...)...).With(&FormProblems{problems})
+	}
+	form, err := t.digest(rev, filled, old)
+	if err != nil {
+		return form, nil, err
+	}
+	t.row.Title = titleOf(t.def, t.filled)
+	desk, err := t.desk(ctx)
+	return form, desk, err
+}
+
+// titleOf is the form's own title, else the kind's.
+func titleOf(d *Definition, f Filled) string {
+	title, _ := f.values["title"].(string)
+	if title = strings.TrimSpace(title); title == "" {
+		title = d.Flow.Title.Zh
+	}
+	if r := []rune(title); len(r) > 200 {
+		title = string(r[:200])
+	}
+	return title
+}
+
+// ResubmitInput is a new revision of a request's form. FormRev is the revision
+// that it was made from.
+type ResubmitInput struct {
+	Request        id.ID
+	Form           map[string]any
+	FormRev        int
+	Comment        string
+	IdempotencyKey string
+}
+
+// Resubmit edits a request, after a send-back or while it is open. Votes whose
+// fields changed lapse, the others are carried.
+func (s *Service) Resubmit(ctx context.Context, actor org.Actor, in ResubmitInput) (Outcome, error) {
+	if err := checkNote("comment", in.Comment, false); err != nil {
+		return Outcome{}, err
+	}
+	return s.own(ctx, actor, "resubmitRequest", in.IdempotencyKey, in, in.Request, func(ctx context.Context, t *thread, by flow.Actor) error {
+		if t.st.Status.Final() || in.FormRev != t.st.Rev() {
+			// Refused by the core, which says why; the form does not matter.
+			return t.apply(ctx, flow.Resubmit{By: by, Form: flow.Form{Rev: in.FormRev + 1}}, flow.Facts{Now: t.now})
+		}
+		personal, err := org.PersonalOf(ctx, t.tx, t.row.ID)
+		if err != nil {
+			return err
+		}
+		form, desk, err := t.fill(ctx, in.Form, in.FormRev+1, personal[t.row.ID])
+		if err != nil {
+			return err
+		}
+		facts, _, err := t.facts(ctx, "")
+		if err != nil {
+			return err
+		}
+		if err := t.apply(ctx, flow.Resubmit{By: by, Form: form, Desk: desk, Note: t.note(in.Comment)}, facts); err != nil {
+			return err
+		}
+		return t.save("workflow.resubmit", false)
+	})
+}
+
+// WithdrawInput ends a request by its requester.
+type WithdrawInput struct {
+	Request        id.ID
+	Comment        string
+	IdempotencyKey string
+}
+
+// Withdraw ends a request by its requester.
+func (s *Service) Withdraw(ctx context.Context, actor org.Actor, in WithdrawInput) (Outcome, error) {
+	if err := checkNote("comment", in.Comment, false); err != nil {
+		return Outcome{}, err
+	}
+	return s.own(ctx, actor, "withdrawRequest", in.IdempotencyKey, in, in.Request, func(ctx context.Context, t *thread, by flow.Actor) error {
+		if err := t.apply(ctx, flow.Withdraw{By: by, Note: t.note(in.Comment)}, flow.Facts{Now: t.now}); err != nil {
+			return err
+		}
+		return t.save("workflow.withdraw", false)
+	})
+}
+
+// own is the frame of the commands that belong to the requester. Others who
+// may read the request are told so, to the rest it does not exist.
+func (s *Service) own(ctx context.Context, actor org.Actor, mutation, key string, input any, request id.ID, fn func(ctx context.Context, t *thread, by flow.Actor) error) (Outcome, error) {
+	now, cal, err := s.now(ctx)
+	if err != nil {
+		return Outcome{}, err
+	}
+	if actor.Anonymous() {
+		return Outcome{}, fault.SignIn()
+	}
+	return store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, mutation, key, input), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
+		t, err := s.load(ctx, tx, byID, request, now, cal)
+		if err != nil {
+			return Outcome{}, err
+		}
+		a, err := org.Judge(ctx, tx, actor, now)
+		if err != nil {
+			return Outcome{}, err
+		}
+		mine := a.Person == t.row.Requester
+		if !mine && !s.canRead(a, &t.row, t.st) {
+			return Outcome{}, fault.Missing()
+		}
+		// To others than the requester the core says who can.
+		action := "workflow." + strings.TrimSuffix(mutation, "Request")
+		if err := s.rules.Check(a, action, org.Object{Owner: t.row.Requester, Unit: t.row.Unit}); err != nil && (mine || !a.Scope("workflow")) {
+			return Outcome{}, err
+		}
+		t.actor, t.seat = a.Person, a.Acting
+		if err := fn(ctx, t, flow.Actor{Person: a.Person.String(), Seat: a.Acting, Door: flow.Console}); err != nil {
+			return Outcome{}, err
+		}
+		return t.outcome(), nil
+	})
+}
+
+// Draft is a form to begin a new request with.
+type Draft struct {
+	Definition string
+	Unit       string
+	Form       flow.JSON
+}
+
+// Clone drafts a new request from an older one that the actor may read. What
+// the present form no longer has, files and personal values stay behind.
+func (s *Service) Clone(ctx context.Context, actor org.Actor, request id.ID) (Draft, error) {
+	r, st, old, a, err := s.open(ctx, actor, request)
+	if err != nil {
+		return Draft{}, err
+	}
+	_, def, err := s.current(ctx, s.db.R, r.Definition)
+	if err != nil {
+		return Draft{}, err
+	}
+	hidden := s.hiddenTo(a, old, r, st)
+	values := map[string]any{}
+	for name, v := range stored(r.Form).values {
+		f, known := def.Form.Field("/" + name)
+		if known && f.Kind != "file" && !below("/"+name, hidden) {
+			values[name] = v
+		}
+	}
+	return Draft{Definition: r.Definition, Unit: r.Unit, Form: flow.JSON(mustCanonical(values))}, nil
+}

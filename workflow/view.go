@@ -1,0 +1,441 @@
+package workflow
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"time"
+
+	"kelian/internal/audit"
+	"kelian/internal/id"
+	"kelian/internal/store"
+	"kelian/org"
+	"kelian/workflow/flow"
+)
+
+// Who is somebody in a request, as its readers see them.
+type Who struct {
+	Person id.ID
+	Name   string
+	Seat   string // under which, "" = as oneself
+	For    id.ID  // on whose behalf, zero = one's own
+}
+
+// View is a request as one reader sees it.
+type View struct {
+	Summary
+	Requester  Who
+	Form       flow.JSON  // without hidden and personal leaves
+	Hidden     []string   // pointers that this reader does not see
+	Personal   []string   // pointers of personal leaves; see Service.Personal
+	Desk       []DeskFact // what the desks knew at the newest submission
+	Revisions  []RevisionView
+	Steps      []StepView // those that were opened, in the order of opening
+	Remarks    []Remark
+	Back       *Remark // the send-back that waits for an answer
+	BackTo     string
+	Mine       *TaskView // the reader's open task, the first of them
+	SendBack   []string  // where the reader may send it back to
+	Resubmit   bool      // the reader may
+	Withdraw   bool      // the reader may
+	VerifyCode string
+	Seq        int64
+	Head       string // of the chain of events
+}
+
+// DeskFact is what a desk answered, as JSON.
+type DeskFact struct {
+	Name  string
+	Value flow.JSON
+}
+
+// RevisionView is a revision with what it changed against the one before.
+type RevisionView struct {
+	Rev     int
+	At      time.Time
+	Changes []Change // of the first: none
+}
+
+// StepView is the newest round of a step.
+type StepView struct {
+	Name      string
+	Title     flow.Text
+	Round     int
+	Status    flow.StepStatus
+	Rule      flow.Rule
+	Tally     flow.Tally
+	OpenedAt  time.Time
+	SettledAt time.Time
+	DueAt     time.Time
+	Overdue   bool
+	Tasks     []TaskView // of every round
+	Excluded  []ExclusionView
+}
+
+// ExclusionView is somebody who may not decide the step, with the rule.
+type ExclusionView struct {
+	Who
+	Why  flow.Code
+	Step string
+}
+
+// TaskView is one person's share of a step.
+type TaskView struct {
+	ID       id.ID
+	Step     string
+	Round    int
+	Who      Who
+	State    flow.TaskState
+	Origin   flow.Origin
+	OpenedAt time.Time
+	DueAt    time.Time
+	ClosedAt time.Time
+	ClosedBy id.ID
+	Decision *DecisionView // of a done task
+}
+
+// DecisionView is an answer and whether it still counts. CastRev is the form
+// revision that was decided on, Rev the newest it holds for: Carried says that
+// they differ, or that an earlier round's answer was taken over.
+type DecisionView struct {
+	ID      id.ID
+	By      Who
+	Verdict flow.Verdict
+	To      string // of a send-back
+	Comment string
+	At      time.Time
+	Door    flow.Door
+	CastRev int
+	Rev     int
+	Live    bool
+	Carried bool
+	Silent  bool
+	Why     flow.Why
+	Changed []string // pointers it had read and that changed
+}
+
+// Remark is a comment, or the note of an act that is no decision.
+type Remark struct {
+	By   Who
+	At   time.Time
+	Text string
+	Task id.ID
+	Act  string // the event: commented, resubmitted, closed, sent_back
+}
+
+// Request shows one request to somebody who may see it.
+func (s *Service) Request(ctx context.Context, actor org.Actor, request id.ID) (View, error) {
+	r, st, d, a, err := s.open(ctx, actor, request)
+	if err != nil {
+		return View{}, err
+	}
+	return s.view(ctx, a, r, st, d)
+}
+
+func (s *Service) view(ctx context.Context, a org.Actor, r *row, st flow.State, d *Definition) (View, error) {
+	summary, err := s.summary(ctx, r)
+	if err != nil {
+		return View{}, err
+	}
+	v := viewer{svc: s, actor: a, row: r, st: st, def: d, hidden: s.hiddenTo(a, d, r, st)}
+	if err := v.load(ctx); err != nil {
+		return View{}, err
+	}
+	form := stored(r.Form)
+	var strip []string
+	for _, p := range sortedLeaves(form) {
+		if below(p, v.hidden) {
+			strip = append(strip, p)
+		}
+	}
+	out := View{Summary: summary, Requester: v.who(flow.Actor{Person: st.Requester}), Form: form.without(strip).JSON, Hidden: v.hidden,
+		Personal: sortedKeys(readApart(r.Apart)), Remarks: v.remarks(), VerifyCode: r.VerifyCode, Seq: r.Seq, Head: r.Head}
+	for _, name := range sortedKeys(st.Desk) {
+		out.Desk = append(out.Desk, DeskFact{name, st.Desk[name]})
+	}
+	if out.Revisions, err = v.revisions(); err != nil {
+		return View{}, err
+	}
+	for i := range st.Steps {
+		out.Steps = append(out.Steps, v.step(&st.Steps[i]))
+	}
+	v.abilities(&out)
+	return out, nil
+}
+
+// viewer builds a View out of what load has read.
+type viewer struct {
+	svc    *Service
+	actor  org.Actor
+	row    *row
+	st     flow.State
+	def    *Definition
+	hidden []string
+	revs   []revisionRow
+	events []flow.Event
+	texts  map[string]string // personal rows of the request
+	names  map[id.ID]string
+}
+
+func (v *viewer) load(ctx context.Context) error {
+	q := v.svc.db.R
+	err := q.NewSelect().Model(&v.revs).Where("request_id = ?", v.row.ID).OrderExpr("rev").Scan(ctx)
+	if err != nil && !store.NoRows(err) {
+		return store.Busy(err)
+	}
+	var rows []eventRow
+	err = q.NewSelect().Model(&rows).Where("request_id = ?", v.row.ID).
+		Where("type IN ('commented', 'resubmitted', 'closed', 'sent_back')").OrderExpr("seq").Scan(ctx)
+	if err != nil && !store.NoRows(err) {
+		return store.Busy(err)
+	}
+	if v.events, err = readEvents(rows); err != nil {
+		return err
+	}
+	all, err := org.PersonalOf(ctx, q, v.row.ID)
+	if err != nil {
+		return err
+	}
+	v.texts = all[v.row.ID]
+	v.names, err = org.Names(ctx, q, v.people()...)
+	return err
+}
+
+// people is everybody who is named.
+func (v *viewer) people() []id.ID {
+	var out []id.ID
+	add := func(all ...string) {
+		for _, p := range all {
+			if x := personID(p); !x.IsZero() && !slices.Contains(out, x) {
+				out = append(out, x)
+			}
+		}
+	}
+	add(v.st.Requester)
+	for _, t := range v.st.Tasks {
+		add(t.Elector.Person, t.Elector.For, t.ClosedBy)
+	}
+	for _, s := range v.st.Steps {
+		for _, x := range s.Excluded {
+			add(x.Elector.Person)
+		}
+	}
+	for _, ev := range v.events {
+		add(ev.By.Person)
+	}
+	return out
+}
+
+func (v *viewer) who(by flow.Actor) Who {
+	w := Who{Person: personID(by.Person), Seat: by.Seat, For: personID(by.For)}
+	if by.Person != "" {
+		w.Name = v.names[w.Person]
+	}
+	return w
+}
+
+func (v *viewer) text(n *flow.Note) string {
+	if n == nil {
+		return ""
+	}
+	if t, ok := v.texts[n.Ref]; ok {
+		return t
+	}
+	return org.Erased
+}
+
+func (v *viewer) step(ss *flow.StepState) StepView {
+	out := StepView{Name: ss.Name, Title: flow.Text{Zh: ss.Name, En: ss.Name}, Round: ss.Round, Status: ss.Status, Rule: ss.Rule,
+		Tally: v.st.Tally(ss.Name), OpenedAt: ss.OpenedAt, SettledAt: ss.SettledAt, DueAt: ss.Due.At, Overdue: ss.Overdue}
+	if s := v.def.Flow.Step(ss.Name); s != nil {
+		out.Title = s.Title
+	}
+	for _, t := range v.st.Tasks {
+		if t.Step == ss.Name {
+			out.Tasks = append(out.Tasks, v.task(t))
+		}
+	}
+	for _, x := range ss.Excluded {
+		out.Excluded = append(out.Excluded, ExclusionView{v.who(flow.Actor{Person: x.Elector.Person, Seat: x.Elector.Seat}), x.Why, x.Step})
+	}
+	return out
+}
+
+func (v *viewer) task(t flow.Task) TaskView {
+	out := TaskView{ID: taskID(v.row.ID, t), Step: t.Step, Round: t.Round, Who: v.who(flow.Actor{Person: t.Elector.Person, Seat: t.Elector.Seat, For: t.Elector.For}),
+		State: t.State, Origin: t.Origin, OpenedAt: t.OpenedAt, DueAt: t.DueAt, ClosedAt: t.ClosedAt, ClosedBy: personID(t.ClosedBy)}
+	if t.State != flow.TaskDone {
+		return out
+	}
+	if vote := v.st.Vote(t.ID); vote != nil {
+		out.Decision = &DecisionView{ID: decisionID(v.row.ID, t.ID, t.ClosedAt), By: v.who(vote.By), Verdict: vote.Verdict, Comment: v.text(vote.Note),
+			At: vote.At, Door: vote.By.Door, CastRev: vote.CastRev, Rev: vote.Rev, Live: vote.Live, Carried: vote.Carried(), Silent: vote.Silent,
+			Why: vote.Why, Changed: vote.Changed}
+		return out
+	}
+	for _, ev := range v.events {
+		if b, ok := ev.Body.(flow.SentBack); ok && b.Task == t.ID {
+			out.Decision = &DecisionView{ID: decisionID(v.row.ID, t.ID, t.ClosedAt), By: v.who(ev.By), Verdict: flow.Return, To: b.To,
+				Comment: v.text(b.Note), At: ev.At, Door: ev.By.Door, CastRev: b.FormRev, Rev: b.FormRev}
+		}
+	}
+	return out
+}
+
+// remarks lists what was said outside of decisions, in order.
+func (v *viewer) remarks() []Remark {
+	var out []Remark
+	for _, ev := range v.events {
+		x := Remark{By: v.who(ev.By), At: ev.At, Act: ev.Body.Type()}
+		switch b := ev.Body.(type) {
+		case flow.Commented:
+			x.Text = v.text(&b.Note)
+			if t := v.st.Task(b.Task); t != nil {
+				x.Task = taskID(v.row.ID, *t)
+			}
+		case flow.Resubmitted:
+			x.Text = v.text(b.Note)
+		case flow.Closed:
+			x.Text = v.text(b.Note)
+		}
+		if x.Text != "" {
+			out = append(out, x)
+		}
+	}
+	return out
+}
+
+func (v *viewer) revisions() ([]RevisionView, error) {
+	out := make([]RevisionView, 0, len(v.revs))
+	for i := range v.revs {
+		x := RevisionView{Rev: v.revs[i].Rev, At: v.revs[i].At}
+		if i > 0 {
+			var err error
+			if x.Changes, err = compare(v.def, &v.revs[i-1], &v.revs[i], v.hidden); err != nil {
+				return nil, err
+			}
+		}
+		out = append(out, x)
+	}
+	return out, nil
+}
+
+// abilities says what the reader can do now.
+func (v *viewer) abilities(out *View) {
+	me := v.actor.Person.String()
+	running := v.st.Status == flow.Open || v.st.Status == flow.Returned
+	out.Resubmit = running && me == v.st.Requester
+	out.Withdraw = out.Resubmit
+	for _, t := range v.st.OpenTasks() {
+		if t.Elector.Person == me && (v.actor.Acting == "" || v.actor.Acting == t.Elector.Seat) {
+			x := v.task(t)
+			out.Mine = &x
+			out.SendBack = v.targets(t.Step)
+			break
+		}
+	}
+	if b := v.st.Back; b != nil {
+		for _, ev := range v.events {
+			if sb, ok := ev.Body.(flow.SentBack); ok && sb.Task == b.Task {
+				t := v.st.Task(b.Task)
+				out.Back, out.BackTo = &Remark{By: v.who(ev.By), At: ev.At, Text: v.text(b.Note), Task: taskID(v.row.ID, *t), Act: "sent_back"}, b.To
+			}
+		}
+	}
+}
+
+// targets are where the step can be sent back to now; the core has the last
+// word.
+func (v *viewer) targets(step string) []string {
+	s := v.def.Flow.Step(step)
+	if s == nil {
+		return nil
+	}
+	var out []string
+	for _, to := range s.SendBack {
+		if ss := v.st.Step(to); to == flow.Start || ss != nil && ss.Status == flow.StepPassed && v.def.Flow.Precedes(to, step) {
+			out = append(out, to)
+		}
+	}
+	return out
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// sortedLeaves are the pointers of a form's leaves.
+func sortedLeaves(f Filled) []string {
+	leaves, err := flow.Leaves([]byte(f.JSON))
+	if err != nil {
+		return nil // what is stored was cut into leaves before
+	}
+	return sortedKeys(leaves)
+}
+
+func readEvents(rows []eventRow) ([]flow.Event, error) {
+	out := make([]flow.Event, len(rows))
+	for i := range rows {
+		if err := out[i].UnmarshalJSON([]byte(rows[i].Body)); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// Personal shows the personal leaves of a request's form, by pointer, to its
+// requester and to those who have to decide now; every look but the
+// requester's own is recorded.
+func (s *Service) Personal(ctx context.Context, actor org.Actor, request id.ID) (map[string]flow.JSON, error) {
+	r, st, d, a, err := s.open(ctx, actor, request)
+	if err != nil {
+		return nil, err
+	}
+	o := org.Object{Unit: r.Unit, Owner: r.Requester, Assignee: openTasks(st), State: string(st.Status)}
+	if err := s.rules.Check(a, "workflow.personal", o); err != nil {
+		return nil, err
+	}
+	hidden := s.hiddenTo(a, d, r, st)
+	now := s.clock.Now()
+	out := map[string]flow.JSON{}
+	_, err = store.InTx(ctx, s.db, store.Internal("personalOfRequest"), func(ctx context.Context, tx *store.Tx) (struct{}, error) {
+		values, err := org.PersonalOf(ctx, tx, r.ID)
+		if err != nil {
+			return struct{}{}, err
+		}
+		clear(out)
+		for pointer, v := range known(readApart(r.Apart), values[r.ID]) {
+			if !below(pointer, hidden) {
+				out[pointer] = flow.JSON(v)
+			}
+		}
+		if a.Person != r.Requester && len(out) > 0 {
+			audit.Record(tx, audit.Entry{Actor: a.Person, Seat: a.Acting, Action: "workflow.personal", Object: r.ref(), Data: map[string]any{"fields": sortedKeys(out)}, At: now})
+		}
+		return struct{}{}, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// Event is one event of a request as stored.
+type Event struct {
+	Seq        int64
+	Type       string
+	At         time.Time
+	Prev, Hash string
+}
+
+// Events lists a request's chain for somebody who may see the request: types
+// and hashes, not what the events hold.
+func (s *Service) Events(ctx context.Context, actor org.Actor, request id.ID) ([]Event, error) {
+	if _, _, _, _, err := s.open(ctx, actor, request); err != nil {
+		return nil, err
+	}
+	var out []Event
+	err := s.db.R.NewRaw(`SELECT seq, type, at, prev, hash FROM event WHERE request_id = ? ORDER BY seq`, request).Scan(ctx, &out)
+	if err != nil && !store.NoRows(err) {
+		return nil, store.Busy(err)
+	}
+	return out, nil
+}
