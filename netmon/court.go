@@ -10,6 +10,7 @@ import (
 	"io"
 	"maps"
 	"strconv"
+	"sync"
 	"time"
 
 	"kelian/internal/id"
@@ -28,10 +29,11 @@ const poll = 100 * time.Millisecond
 
 // court is what the judging process remembers; all of it can be read again.
 type court struct {
-	known bool // state is what the database holds
-	state judge.JudgeState
-	epoch int64             // of state, as stored
-	used  map[roundKey]bool // rounds that were judged
+	sitting sync.Mutex
+	known   bool // state is what the database holds
+	state   judge.JudgeState
+	epoch   int64             // of state, as stored
+	used    map[roundKey]bool // rounds that were judged
 }
 
 type roundKey struct {
@@ -70,6 +72,8 @@ func (m *Monitor) judgeEpochs(ctx context.Context) {
 // for their own epoch are judged with the next one.
 func (m *Monitor) JudgeEpoch(ctx context.Context, epoch int64) error {
 	c := &m.court
+	c.sitting.Lock()
+	defer c.sitting.Unlock()
 	if err := m.recall(ctx); err != nil || c.epoch >= epoch {
 		return err
 	}
@@ -127,7 +131,8 @@ func (m *Monitor) recall(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	m.court = court{known: true, state: state, epoch: row.Epoch, used: map[roundKey]bool{}}
+	c := &m.court
+	c.known, c.state, c.epoch, c.used = true, state, row.Epoch, map[roundKey]bool{}
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -97,6 +98,9 @@ func NewMonitor(db *store.DB, c clock.Clock, p Prober, o MonitorOptions) (*Monit
 	}
 	if o.Vantage == "" {
 		o.Vantage = "main"
+	}
+	if len(o.Vantage) > 40 || strings.Contains(o.Vantage, "/") {
+		return nil, fault.Input("vantage", "观测点名称最多 40 个字符，不含斜杠", "a vantage's name has at most 40 characters and no slash")
 	}
 	if o.Location == nil {
 		o.Location = time.UTC
@@ -201,13 +205,8 @@ func (m *Monitor) liveMonitors(ctx context.Context) (map[string][]string, error)
 	}
 	out := map[string][]string{}
 	for _, n := range names {
-		rest := n[len(monitorLease):]
-		for i := len(rest) - 1; i >= 0; i-- {
-			if rest[i] == '/' {
-				out[rest[:i]] = append(out[rest[:i]], rest[i+1:])
-				break
-			}
-		}
+		vantage, owner, _ := strings.Cut(n[len(monitorLease):], "/")
+		out[vantage] = append(out[vantage], owner)
 	}
 	return out, nil
 }
@@ -247,7 +246,7 @@ func (m *Monitor) topology(ctx context.Context) (*topology, error) {
 	}
 	var fresh *topology
 	if err == nil {
-		fresh, err = loadTopology(ctx, m.db.R, m.opts.Interval)
+		fresh, err = within(ctx, loadWithin, func(ctx context.Context) (*topology, error) { return loadTopology(ctx, m.db.R, m.opts.Interval) })
 	}
 	if err != nil {
 		if known == nil {
@@ -261,6 +260,9 @@ func (m *Monitor) topology(ctx context.Context) (*topology, error) {
 	m.mu.Unlock()
 	return fresh, nil
 }
+
+// loadWithin is how long reading the whole network may take.
+const loadWithin = 5 * time.Second
 
 // brief is how long a round waits for the database before it goes on without.
 func (m *Monitor) brief() time.Duration { return max(2*m.opts.Patience, 500*time.Millisecond) }

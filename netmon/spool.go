@@ -10,10 +10,12 @@ import (
 
 // spool keeps rounds in memory while the database is away.
 type spool struct {
-	writing sync.Mutex // one writer, so that whoever returns has written
 	mu      sync.Mutex
-	rounds  []roundRow // oldest first
-	dropped int        // forgotten and not yet told in a round
+	rounds  []roundRow    // oldest first
+	flying  int           // the first so many are being written
+	landed  chan struct{} // closed when they are, or were refused; nil = none flies
+	err     error         // of the latest writing
+	dropped int           // forgotten and not yet told in a round
 }
 
 func (s *spool) len() int {
@@ -22,65 +24,88 @@ func (s *spool) len() int {
 	return len(s.rounds)
 }
 
-// keep writes the round, or holds it until the database is back.
+// keep writes the round, or holds it until the database is back, forgetting
+// what is older than Keep.
 func (m *Monitor) keep(ctx context.Context, r roundRow) {
-	m.spool.mu.Lock()
-	m.spool.rounds = append(m.spool.rounds, r)
+	s := &m.spool
+	s.mu.Lock()
+	s.rounds = append(s.rounds, r)
 	oldest := startOf(r.Epoch).Add(-m.opts.Keep).Unix()
-	for len(m.spool.rounds) > 0 && m.spool.rounds[0].Epoch < oldest {
-		m.spool.rounds = m.spool.rounds[1:]
-		m.spool.dropped++
+	for len(s.rounds) > s.flying && s.rounds[s.flying].Epoch < oldest {
+		s.rounds = append(s.rounds[:s.flying], s.rounds[s.flying+1:]...)
+		s.dropped++
 		m.count.dropped.Add(1)
 	}
-	m.spool.mu.Unlock()
+	s.mu.Unlock()
 	m.flush(ctx)
 }
 
+// flush writes what waits, oldest first. It returns when nothing waits any
+// more, and soon when the database does not answer.
 func (m *Monitor) flush(ctx context.Context) {
-	if m.spool.len() == 0 {
-		return
-	}
-	if err := m.write(ctx); err != nil {
-		m.log.Warn("rounds wait for the database", "rounds", m.spool.len(), "error", err)
+	ctx, cancel := context.WithTimeout(ctx, m.brief())
+	defer cancel()
+	for {
+		landed := m.launch()
+		if landed == nil {
+			return
+		}
+		select {
+		case <-landed:
+		case <-ctx.Done():
+			m.log.Warn("rounds wait for the database", "rounds", m.spool.len())
+			return
+		}
+		m.spool.mu.Lock()
+		err := m.spool.err
+		m.spool.mu.Unlock()
+		if err != nil {
+			m.log.Warn("rounds wait for the database", "rounds", m.spool.len(), "error", err)
+			return
+		}
 	}
 }
 
 // writeBatch bounds one transaction.
 const writeBatch = 50
 
-// write stores what is waiting, oldest first. A round that is there already is
-// left as it is: the first one counts.
-func (m *Monitor) write(ctx context.Context) error {
-	m.spool.writing.Lock()
-	defer m.spool.writing.Unlock()
-	for {
-		m.spool.mu.Lock()
-		n := min(writeBatch, len(m.spool.rounds))
-		batch := append([]roundRow(nil), m.spool.rounds[:n]...)
-		dropped := m.spool.dropped
-		m.spool.rounds = m.spool.rounds[n:]
-		m.spool.dropped = 0
-		m.spool.mu.Unlock()
-		if n == 0 {
-			return nil
+// launch starts writing unless that is under way. One writing at a time: a
+// statement that hangs is not followed by more of them.
+func (m *Monitor) launch() <-chan struct{} {
+	s := &m.spool
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.landed != nil || len(s.rounds) == 0 {
+		return s.landed
+	}
+	s.flying, s.landed = min(writeBatch, len(s.rounds)), make(chan struct{})
+	batch, dropped := append([]roundRow(nil), s.rounds[:s.flying]...), s.dropped
+	batch[0].Dropped = dropped
+	go m.store(batch, dropped, s.landed)
+	return s.landed
+}
+
+// store writes the batch. A round that is there already is left as it is: the
+// first one counts.
+func (m *Monitor) store(batch []roundRow, dropped int, landed chan struct{}) {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	_, err := store.InTx(ctx, m.db, store.Internal("netmon.round"), func(_ context.Context, tx *store.Tx) (struct{}, error) {
+		for i := range batch {
+			tx.Queue(m.db.Bun().NewInsert().Model(&batch[i]).On("CONFLICT DO NOTHING"))
 		}
-		batch[0].Dropped = dropped
-		_, err := within(ctx, 2*time.Second, func(ctx context.Context) (struct{}, error) {
-			return store.InTx(ctx, m.db, store.Internal("netmon.round"), func(_ context.Context, tx *store.Tx) (struct{}, error) {
-				for i := range batch {
-					tx.Queue(m.db.Bun().NewInsert().Model(&batch[i]).On("CONFLICT DO NOTHING"))
-				}
-				return struct{}{}, nil
-			})
-		})
-		if err != nil {
-			batch[0].Dropped = 0
-			m.spool.mu.Lock()
-			m.spool.rounds = append(batch, m.spool.rounds...)
-			m.spool.dropped += dropped
-			m.spool.mu.Unlock()
-			return err
-		}
+		return struct{}{}, nil
+	})
+	s := &m.spool
+	s.mu.Lock()
+	if err == nil {
+		s.rounds = append([]roundRow(nil), s.rounds[s.flying:]...)
+		s.dropped -= dropped
+	}
+	s.flying, s.landed, s.err = 0, nil, err
+	close(landed)
+	s.mu.Unlock()
+	if err == nil {
 		select {
 		case m.arrive <- struct{}{}:
 		default:

@@ -92,6 +92,7 @@ func (s *sweep) run(ctx context.Context, checks []*target) {
 	began := s.since()
 	first := s.send(ctx, checks)
 	first.quick.Wait()
+	first.linger(s.m.opts.Timeout - (s.since() - began))
 	s.judgeSelf(first)
 	waves := []*wave{first}
 	if again := s.suspects(first); len(again) > 0 && s.row.Healthy {
@@ -112,6 +113,22 @@ func (s *sweep) run(ctx context.Context, checks []*target) {
 	}
 	s.row.BeganMs, s.row.TookMs = int(began.Milliseconds()), int((s.since() - began).Milliseconds())
 	s.row.Payload = encodeRound(collect(waves))
+}
+
+// linger waits for the HTTP checks as well, at most as long as a lost ping
+// takes, so that one that fails quickly is asked again in this round.
+func (w *wave) linger(d time.Duration) {
+	done := make(chan struct{})
+	go func() {
+		w.slow.Wait()
+		close(done)
+	}()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
 }
 
 func (s *sweep) fault(reason string) {
