@@ -37,6 +37,8 @@ type door struct {
 	org   *org.Service
 	mu    sync.Mutex
 	waits []time.Duration
+
+	meanwhile func() // happens once, during the next pause
 }
 
 func open(t *testing.T, db *store.DB) *door {
@@ -55,9 +57,14 @@ func open(t *testing.T, db *store.DB) *door {
 // pause notes a wait and lets the fake clock live through it.
 func (d *door) pause(_ context.Context, w time.Duration) error {
 	d.mu.Lock()
-	defer d.mu.Unlock()
 	d.waits = append(d.waits, w)
 	d.clock.Advance(w)
+	then := d.meanwhile
+	d.meanwhile = nil
+	d.mu.Unlock()
+	if then != nil {
+		then()
+	}
 	return nil
 }
 

@@ -213,7 +213,7 @@ func (im *importer) put(p known, seat org.Seat, kind org.TenureKind, renamed boo
 		return "UPDATED"
 	}
 	row := rosterRow{ID: id.New(), LinkID: im.link, PersonID: p.ID, SeatID: seat.ID, Kind: kind, State: "WAITING", CreatedAt: im.now}
-	if p.Account == Active { // signed in already: nothing to claim
+	if p.Account == Active || p.Account == Pending { // has an account: nothing to claim
 		row.State, row.ClaimedAt = "CLAIMED", im.now
 	}
 	im.tx.Queue(im.svc.db.Bun().NewInsert().Model(&row))

@@ -177,6 +177,29 @@ func TestRefusedClaimIsFreeAgain(t *testing.T) {
 	})
 }
 
+// Whoever has an account cannot be claimed by somebody else with the link.
+func TestAnAccountIsClaimedOnce(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		d := open(t, db)
+		d.user("hejing", "office.head")
+		_, office, _ := d.in("hejing")
+		row := auth.RosterRow{"0023010101", "林小满", "维修部", "干事"}
+		r := importRows(t, d, office, row)
+		_, err := d.svc.AddUser(bg, auth.NewUser{Password: right, Person: org.NewPerson{Name: "林小满", Number: row.Number}})
+		want(t, err, "")
+		thief := auth.Claim{r.Token, row.Number, row.Name, "thief-thief-thief-4"}
+		want(t, d.svc.Claim(bg, thief, dorm), "CLAIM_REFUSED")
+		if list, err := d.svc.PendingClaims(bg, office); err != nil || len(list) != 1 {
+			t.Fatal(list, err) // the account is there: only the confirmation is wanting
+		}
+		if _, err := db.Bun().Exec(`UPDATE roster SET state = 'WAITING'`); err != nil {
+			t.Fatal(err)
+		}
+		want(t, d.svc.Claim(bg, thief, dorm), "CLAIM_REFUSED")
+		want(t, d.try(row.Number, right, dorm), "")
+	})
+}
+
 // Next year's list: an officer who has an account needs no claim, and a seat
 // that is still held says so without spoiling the rest of the batch.
 func TestNextYearsList(t *testing.T) {

@@ -179,7 +179,7 @@ func mustBearer(t *testing.T, d *door, token string) (string, org.Actor, auth.Se
 	return token, a, info
 }
 
-func TestClosedAndErasedPeopleAreOut(t *testing.T) {
+func TestClosedAccountIsOut(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		d := open(t, db)
 		head := d.user("hejing", "office.head")
@@ -189,6 +189,17 @@ func TestClosedAndErasedPeopleAreOut(t *testing.T) {
 		token, guchen, info := d.in("guchen")
 		bearer, _, err := d.svc.CreateToken(bg, guchen, info, auth.NewToken{Name: "x", Scopes: []string{"repair"}})
 		want(t, err, "")
+		// The state alone is enough, whoever set it.
+		for _, state := range []string{"CLOSED", "ACTIVE"} {
+			if _, err := db.Bun().Exec(`UPDATE account SET state = ? WHERE person_id = ?`, state, p); err != nil {
+				t.Fatal(err)
+			}
+			_, _, bySession := d.svc.Resolve(bg, token)
+			_, _, byToken := d.svc.ResolveBearer(bg, bearer)
+			if closed := state == "CLOSED"; (bySession != nil) != closed || (byToken != nil) != closed {
+				t.Fatalf("%s: %v, %v", state, bySession, byToken)
+			}
+		}
 		want(t, d.svc.CloseAccount(bg, guchen, head), "FORBIDDEN")
 		want(t, d.svc.CloseAccount(bg, office, chair), "FORBIDDEN") // not for those above
 		want(t, d.svc.CloseAccount(bg, office, head), "FORBIDDEN")

@@ -60,7 +60,11 @@ func TestUnknownUserAnswersLikeAWrongPassword(t *testing.T) {
 		}
 		ask := func(login string) answer {
 			h, n := d.svc.Hashes(), db.Trips()
-			err := d.try(login, "not-the-password", dorm)
+			password := "not-the-password"
+			if login == "closed" {
+				password = right // which tells nothing either
+			}
+			err := d.try(login, password, dorm)
 			return answer{err.Error(), d.svc.Hashes() - h, db.Trips() - n}
 		}
 		for range 6 { // also when they are locked
@@ -119,6 +123,29 @@ func TestGuessesAtOnceDoNotPassTheLimit(t *testing.T) {
 		wg.Wait()
 		if answers["WRONG_SIGN_IN"] != 5 || answers["TOO_MANY_FAILURES"] != 35 {
 			t.Fatal(answers)
+		}
+	})
+}
+
+// A right guess that was let in before the account was locked is too late too.
+func TestRightGuessAfterTheLockIsRefused(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		d := open(t, db)
+		d.user("guchen")
+		elsewhere := netip.MustParseAddr("198.51.100.7")
+		want(t, d.try("guchen", "wrong-wrong-wrong", elsewhere), "WRONG_SIGN_IN")
+		for i := range 20 { // the address is beyond its limit, so its next guess but one pauses
+			want(t, d.try(fmt.Sprint("victim", i), "wrong-wrong-wrong", abroad), "WRONG_SIGN_IN")
+		}
+		want(t, d.try("victim0", "wrong-wrong-wrong", abroad), "WRONG_SIGN_IN")
+		d.meanwhile = func() { // four more fail at the account while it does
+			for range 4 {
+				want(t, d.try("guchen", "wrong-wrong-wrong", elsewhere), "WRONG_SIGN_IN")
+			}
+		}
+		want(t, d.try("guchen", right, abroad), "TOO_MANY_FAILURES")
+		if d.meanwhile != nil {
+			t.Fatal("the guess did not pause")
 		}
 	})
 }

@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"regexp"
+	"time"
 
 	"kelian/internal/audit"
 	"kelian/internal/fault"
@@ -71,10 +72,17 @@ func (s *Service) addUser(ctx context.Context, tx *store.Tx, in NewUser, login, 
 		return id.Nil, err
 	}
 	tx.Queue(s.db.Bun().NewInsert().Model(&account{PersonID: person, Login: login, Password: hash, State: Active, ChangedAt: by.At, CreatedAt: by.At}))
+	claimedBy(tx, person, by.At)
 	by.Object = outbox.Ref{Kind: "per", ID: person}
 	by.Data = map[string]any{"seats": in.Seats}
 	audit.Record(tx, by)
 	return person, s.seat(ctx, tx, person, in.Seats, by)
+}
+
+// claimedBy marks what somebody was to claim: with an account from the operator
+// only the head's confirmation is wanting.
+func claimedBy(tx *store.Tx, person id.ID, now time.Time) {
+	tx.QueueSQL(`UPDATE roster SET state = 'CLAIMED', claimed_at = ? WHERE person_id = ? AND state = 'WAITING'`, now, person)
 }
 
 // seat gives the person the seats that are not held yet.
@@ -161,6 +169,7 @@ func (s *Service) SetPassword(ctx context.Context, login, password string) error
 	now := s.clock.Now()
 	_, err = inTx(ctx, s, "auth.password.set", func(ctx context.Context, tx *store.Tx) (struct{}, error) {
 		tx.QueueSQL(`UPDATE account SET state = 'ACTIVE' WHERE person_id = ?`, acc.PersonID)
+		claimedBy(tx, acc.PersonID, now)
 		tx.QueueSQL(`DELETE FROM throttle WHERE key = ?`, s.keyed("account", acc.Login))
 		return struct{}{}, s.putPassword(ctx, tx, org.Actor{}, acc.PersonID, hash, "auth.password.set", now)
 	})

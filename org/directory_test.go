@@ -9,6 +9,7 @@ import (
 	"kelian/internal/store"
 	"kelian/internal/testkit"
 	"kelian/org"
+	"kelian/org/calendar"
 )
 
 func TestHoldersAndJudgeFollowTheDates(t *testing.T) {
@@ -163,6 +164,50 @@ func TestCandidatesBySkillFreeHoursAndAbsence(t *testing.T) {
 		}
 		if c := got[1]; c.Free || !c.Absent {
 			t.Fatalf("%+v", c)
+		}
+	})
+}
+
+func TestFreeHoursFollowTheTeachingWeek(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		unit(t, db, "technical", "", 9, org.Member)
+		p := person(t, db, "周航", "technical.member")
+		inTx(t, db, func(tx *store.Tx) {
+			tx.QueueSQL(`INSERT INTO free_hour (person_id, weekday, parity, from_min, to_min) VALUES (?, 3, 'even', 600, 700)`, p)
+		})
+		at := func(s string) time.Time {
+			when, err := time.ParseInLocation("2006-01-02 15:04", s, shanghai)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return when
+		}
+		free := func(s string) bool {
+			got, err := org.FreeAt(bg, db.R, []id.ID{p}, at(s), shanghai)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got[p]
+		}
+		if !free("2026-10-07 10:00") || !free("2026-10-14 10:00") {
+			t.Error("before the terms are known, hours of either parity count")
+		}
+		inTx(t, db, func(tx *store.Tx) {
+			if err := calendar.Store(tx, calendar.Settings{Terms: []calendar.Term{{Name: "秋", First: "2026-09-07", Weeks: 20}}}, testkit.Start); err != nil {
+				t.Error(err)
+			}
+		})
+		for when, want := range map[string]bool{
+			"2026-10-14 10:00": true,  // Wednesday of week 6
+			"2026-10-14 11:40": false, // the end is not within
+			"2026-10-14 09:59": false,
+			"2026-10-07 10:00": false, // week 5
+			"2026-10-13 10:00": false, // Tuesday
+			"2026-08-05 10:00": true,  // no classes outside of terms
+		} {
+			if free(when) != want {
+				t.Errorf("%s: free %v, want %v", when, !want, want)
+			}
 		}
 	})
 }
