@@ -27,13 +27,28 @@ func (s *Service) Refresh(ctx context.Context, request id.ID) error {
 }
 
 // RefreshPerson refreshes every request in which the person has an open task,
-// one transaction each; it gives their number.
+// one transaction each, and gives their number.
 func (s *Service) RefreshPerson(ctx context.Context, person id.ID) (int, error) {
 	var requests []id.ID
 	err := s.db.R.NewRaw(`SELECT DISTINCT request_id FROM task WHERE person = ? AND state = 'open' ORDER BY request_id`, person).Scan(ctx, &requests)
 	if err != nil && !store.NoRows(err) {
 		return 0, store.Busy(err)
 	}
+	return s.refreshAll(ctx, requests)
+}
+
+// RefreshOpen refreshes every open request: a step that found nobody is asked
+// once its seat is filled. It is for a daily job.
+func (s *Service) RefreshOpen(ctx context.Context) (int, error) {
+	var requests []id.ID
+	err := s.db.R.NewRaw(`SELECT id FROM request WHERE status = 'OPEN' ORDER BY id`).Scan(ctx, &requests)
+	if err != nil && !store.NoRows(err) {
+		return 0, store.Busy(err)
+	}
+	return s.refreshAll(ctx, requests)
+}
+
+func (s *Service) refreshAll(ctx context.Context, requests []id.ID) (int, error) {
 	for _, r := range requests {
 		if err := s.Refresh(ctx, r); err != nil {
 			return 0, err

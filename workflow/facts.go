@@ -54,7 +54,11 @@ func (t *thread) desk(ctx context.Context) (map[string]flow.JSON, error) {
 	form := t.filled.plainForm()
 	out := make(map[string]flow.JSON, len(t.def.Facts))
 	for _, name := range t.def.Facts {
-		v, err := t.svc.Facts[name].Fact(ctx, t.tx, name, form)
+		source := t.svc.Facts[name]
+		if source == nil { // of a version whose desk is gone
+			continue
+		}
+		v, err := source.Fact(ctx, t.tx, name, form)
 		if err != nil {
 			return nil, fmt.Errorf("workflow: the fact %s: %w", name, err)
 		}

@@ -75,16 +75,16 @@ func (s *Service) IssueLink(ctx context.Context, tx *store.Tx, task id.ID) (link
 	}
 	link = IssuedLink{Token: s.token(task, r.FormRev), Strong: step.Strong}
 	var known linkRow
+	now := clock.Cut(s.clock.Now())
+	link.ExpiresAt = now.Add(LinkLife)
 	err = tx.NewSelect().Model(&known).Where("task_id = ?", task).Where("form_rev = ?", r.FormRev).Scan(ctx)
-	if err == nil {
-		link.ExpiresAt = known.ExpiresAt
+	if err == nil { // sent again, e.g. with a reminder: it lives on from now
+		tx.QueueSQL(`UPDATE decision_link SET expires_at = ? WHERE id = ?`, link.ExpiresAt, known.ID)
 		return link, true, nil
 	}
 	if !store.NoRows(err) {
 		return link, false, err
 	}
-	now := clock.Cut(s.clock.Now())
-	link.ExpiresAt = now.Add(LinkLife)
 	tx.Queue(s.db.Bun().NewInsert().Model(&linkRow{ID: id.New(), Hash: tokenHash(link.Token), RequestID: r.ID, TaskID: task, Person: t.Person,
 		FormRev: r.FormRev, IssuedAt: now, ExpiresAt: link.ExpiresAt}).On("CONFLICT DO NOTHING"))
 	return link, true, nil

@@ -67,6 +67,9 @@ func TestLinkMisuseChangesNothing(t *testing.T) {
 		if v := f.linkState(token); v.State != workflow.LinkStale || len(v.Changes) != 1 || v.Changes[0].Before != `"体育馆"` || v.View != nil {
 			t.Fatalf("%+v", v)
 		}
+		if told := f.events(workflow.TopicOpened, req); len(told) != 2 || !strings.Contains(told[1], `"changed":true`) {
+			t.Fatalf("nobody is told of the new form: %v", told)
+		}
 		err = f.byLink(token, workflow.Approve, "")
 		if d := refused[*workflow.StaleForm](t, err, "STALE_FORM"); len(d.Changes) != 1 || d.Changes[0].Pointer != "/place" {
 			t.Fatalf("%+v", d)

@@ -20,7 +20,7 @@ const (
 
 // The topics of this package's events.
 const (
-	TopicOpened   = "workflow.task.opened"   // {request, task, person, seat}
+	TopicOpened   = "workflow.task.opened"   // {request, task, person, seat, changed}
 	TopicReminded = "workflow.task.reminded" // {request, task, person, seat, overdue}
 	TopicChanged  = "workflow.changed"       // {request, status}
 	TopicApproved = "workflow.approved"      // {request, definition, effect}, one for each effect
@@ -36,6 +36,7 @@ type TaskPayload struct {
 	Person  id.ID  `json:"person"`
 	Seat    string `json:"seat"`
 	Overdue bool   `json:"overdue,omitempty"`
+	Changed bool   `json:"changed,omitempty"` // asked before; the form was edited since
 }
 
 // ChangedPayload is what TopicChanged carries.

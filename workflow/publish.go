@@ -39,6 +39,14 @@ func (s *Service) EnsureBuiltin(ctx context.Context) ([]Published, error) {
 	if err != nil {
 		return nil, err
 	}
+	out, err := s.ensure(ctx, defs)
+	if store.IsUnique(err, "version") || store.IsUnique(err, "definition") {
+		return s.ensure(ctx, defs) // another process started at the same moment
+	}
+	return out, err
+}
+
+func (s *Service) ensure(ctx context.Context, defs []*Definition) ([]Published, error) {
 	now := clock.Cut(s.clock.Now())
 	return store.InTx(ctx, s.db, store.Internal("ensureBuiltin"), func(ctx context.Context, tx *store.Tx) ([]Published, error) {
 		var out []Published

@@ -2,6 +2,8 @@ package workflow
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -112,15 +114,36 @@ func (s *Service) version(ctx context.Context, q bun.IDB, version id.ID) (*Defin
 	return s.remember(version, []byte(source))
 }
 
+// remember loads a text that was proved when it was published. What it named
+// then is taken as known: a request under way outlives the release in which a
+// desk had that name.
 func (s *Service) remember(version id.ID, source []byte) (*Definition, error) {
-	d, err := Load(source, s.known)
+	known := s.known
+	if root, problem := parseYAML(source); problem == nil {
+		known.Facts = append(slices.Clone(known.Facts), textsOf(root.get("facts"))...)
+		known.Effects = append(slices.Clone(known.Effects), textsOf(root.get("on_approved"))...)
+	}
+	d, err := Load(source, known)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("workflow: version %s no longer loads: %w", version, err)
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.loaded[version] = d
 	return d, nil
+}
+
+func textsOf(n *node) []string {
+	if n == nil {
+		return nil
+	}
+	var out []string
+	for _, x := range n.items {
+		if t, ok := x.text(); ok {
+			out = append(out, t)
+		}
+	}
+	return out
 }
 
 // judge reads the actor's seats outside of a transaction, for reads.

@@ -3,7 +3,6 @@ package workflow_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -186,222 +185,6 @@ func TestDeadlinesRemindThenEscalate(t *testing.T) {
 	})
 }
 
-// The reader of a step does not see what the step hides, in the form and in
-// the diff; personal values are shown on their own, and the look is recorded.
-func TestHiddenAndPersonalFields(t *testing.T) {
-	testkit.Each(t, func(t *testing.T, db *store.DB) {
-		f, ctx := newFed(t, db), context.Background()
-		f.publish(smallYAML)
-		req := f.submit("zhouhang", "office.small", "", smallForm)
-		f.resubmit("zhouhang", req, 1, strings.Replace(smallForm, "500", "700", 1))
-		v := f.view("songlan", req)
-		if string(v.Form) != `{"what":"网线"}` || !slices.Equal(v.Hidden, []string{"/cost"}) || !slices.Equal(v.Personal, []string{"/phone"}) {
-			t.Fatalf("%s %v %v", v.Form, v.Hidden, v.Personal)
-		}
-		if c := v.Revisions[1].Changes; len(c) != 1 || !c[0].Hidden || c[0].After != "" {
-			t.Fatalf("%+v", c)
-		}
-		if v := f.view("zhouhang", req); !strings.Contains(string(v.Form), "700") || strings.Contains(string(v.Form), "138") {
-			t.Fatalf("%s", v.Form)
-		}
-		p, err := f.svc.Personal(ctx, by("songlan"), req)
-		if err != nil || p["/phone"] != `"13800138000"` {
-			t.Fatalf("%v %v", p, err)
-		}
-		var looks int
-		if err := db.R.NewRaw(`SELECT count(*) FROM audit WHERE action = 'workflow.personal' AND actor = ?`, named("songlan")).Scan(ctx, &looks); err != nil || looks != 1 {
-			t.Fatalf("%d looks recorded, %v", looks, err)
-		}
-		if _, err := f.svc.Personal(ctx, by("luyuan"), req); !fault.Is(err, fault.Forbidden) {
-			t.Fatalf("supervision looks at a phone number: %v", err)
-		}
-		for _, table := range []string{"event", "outbox", "audit", "revision", "request", "decision"} {
-			var rows []map[string]any
-			if err := db.R.NewRaw(`SELECT * FROM `+table).Scan(ctx, &rows); err != nil {
-				t.Fatal(err)
-			}
-			if strings.Contains(fmt.Sprint(rows), "13800138000") {
-				t.Errorf("the phone number stands in %s", table)
-			}
-		}
-		form, _, err := f.svc.FormOf(ctx, db.R, req)
-		if err != nil || form["phone"] != "13800138000" || form["cost"] != int64(700) {
-			t.Fatalf("%v %v", form, err)
-		}
-	})
-}
-
-// A personal value that did not change keeps its digest over an edit, so the
-// votes that read it stay; erasing it mid-thread leaves everything verifiable.
-func TestErasureMidThreadKeepsTheChain(t *testing.T) {
-	testkit.Each(t, func(t *testing.T, db *store.DB) {
-		f, ctx := newFed(t, db), context.Background()
-		f.publish(strings.Replace(smallYAML, "reads: [/what]", "reads: [/what, /phone]", 1))
-		req := f.submit("zhouhang", "office.small", "", smallForm)
-		f.decide("songlan", req, workflow.Approve, "请找王同学 13900139000")
-		f.resubmit("zhouhang", req, 1, strings.Replace(smallForm, "500", "700", 1))
-		if d := decisionOf(f.view("zhouhang", req), "keeper", 1); !d.Live || !d.Carried {
-			t.Fatalf("the keeper's vote fell: %+v", d)
-		}
-		if rep := f.sound(req); rep.Erased != 0 {
-			t.Fatalf("%+v", rep)
-		}
-		f.inTx(func(ctx context.Context, tx *store.Tx) error {
-			if err := f.svc.EraseFor(ctx, tx, named("zhouhang"), f.clock.Now()); err != nil {
-				return err
-			}
-			return org.Erase(ctx, tx, named("zhouhang"), f.clock.Now())
-		})
-		if rep := f.sound(req); rep.Erased != 2 { // the phone in two revisions
-			t.Fatalf("%+v", rep)
-		}
-		if v := f.view("liu", req); v.Requester.Name != org.Erased {
-			t.Fatalf("%+v", v.Requester)
-		}
-		f.approve(req, "liu")
-		f.status(req, flow.Approved)
-		f.inTx(func(ctx context.Context, tx *store.Tx) error { return org.Erase(ctx, tx, req, f.clock.Now()) })
-		if d := decisionOf(f.view("liu", req), "keeper", 1); d.Comment != org.Erased {
-			t.Fatalf("%+v", d)
-		}
-		if rep := f.sound(req); rep.Erased != 3 {
-			t.Fatalf("%+v", rep)
-		}
-		if form, _, err := f.svc.FormOf(ctx, db.R, req); err != nil || form["phone"] != nil {
-			t.Fatalf("%v %v", form, err)
-		}
-	})
-}
-
-// Whatever is changed behind the engine's back is found.
-func TestVerifyFindsWhatWasChanged(t *testing.T) {
-	testkit.Each(t, func(t *testing.T, db *store.DB) {
-		f, ctx := newFed(t, db), context.Background()
-		f.publish(smallYAML)
-		req := f.submit("zhouhang", "office.small", "", smallForm)
-		f.decide("songlan", req, workflow.Approve, "有货")
-		f.sound(req)
-		for name, stmt := range map[string]string{
-			"a decision's task": `UPDATE task SET verdict = 'reject' WHERE state = 'done'`,
-			"the state":         `UPDATE request SET state = replace(state, '"approve"', '"reject"')`,
-			"a personal value":  `UPDATE personal SET value = '"13911111111"' WHERE field LIKE 'request.form.%'`,
-			"a comment":         `UPDATE personal SET value = '没货' WHERE field LIKE 'request.note.%'`,
-		} {
-			f.inTx(func(_ context.Context, tx *store.Tx) error { tx.QueueSQL(stmt); return nil })
-			rep, err := f.svc.Verify(ctx, by("luyuan"), req)
-			if err != nil || rep.OK() {
-				t.Errorf("%s was changed and nothing is found: %v", name, err)
-			}
-		}
-		for _, stmt := range []string{`UPDATE event SET body = replace(body, 'approve', 'reject')`, `DELETE FROM event`, `UPDATE decision SET verdict = 'reject'`,
-			`DELETE FROM decision`, `UPDATE revision SET form = '{}'`, `UPDATE version SET source = 'x'`, `UPDATE version SET state = 'DRAFT', published_at = NULL`, `DELETE FROM version`} {
-			_, err := store.InTx(ctx, db, store.Internal("test"), func(ctx context.Context, tx *store.Tx) (int, error) {
-				_, err := tx.NewRaw(stmt).Exec(ctx)
-				return 0, err
-			})
-			if !store.IsConstraint(err) {
-				t.Errorf("%s: %v", stmt, err)
-			}
-		}
-		if _, err := f.svc.Verify(ctx, by("zhouhang"), req); !fault.Is(err, fault.Forbidden) {
-			t.Fatalf("an outsider verifies: %v", err)
-		}
-	})
-}
-
-// The same trace gives the same events on both databases, hash for hash.
-func TestSameTraceSameHashes(t *testing.T) {
-	var runs [][]string
-	testkit.Each(t, func(t *testing.T, db *store.DB) {
-		f := newFed(t, db)
-		a := f.submit("zhouhang", "office.property", "", at680)
-		f.approve(a, "songlan", "hejing")
-		x := f.task("guchen", a)
-		f.clock.Advance(1234567 * time.Microsecond)
-		_, err := f.svc.Decide(context.Background(), by("guchen"), workflow.DecideInput{Task: x.Task, Verdict: workflow.Approve, FormRev: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := f.submit("ayinuer", "supervision.activity", "society.robotics", open15)
-		f.approve(b, "han")
-		f.resubmit("ayinuer", b, 1, strings.Replace(open15, "体育馆", "图书馆", 1))
-		f.clock.Advance(72 * time.Hour)
-		f.rings()
-		f.approve(b, "han", "mech", "luyuan")
-		var hashes []string
-		err = db.R.NewRaw(`SELECT hash FROM event ORDER BY request_id, seq`).Scan(context.Background(), &hashes)
-		if err != nil || len(hashes) < 25 {
-			t.Fatalf("%d events, %v", len(hashes), err)
-		}
-		runs = append(runs, hashes)
-	})
-	if len(runs) == 2 && !slices.Equal(runs[0], runs[1]) {
-		for i := range runs[0] {
-			if i < len(runs[1]) && runs[0][i] != runs[1][i] {
-				t.Fatalf("event %d differs", i)
-			}
-		}
-		t.Fatal("the numbers of events differ")
-	}
-}
-
-// Who left the seat decides nothing; a refresh hands the task to the successor.
-func TestTasksFollowTheSeat(t *testing.T) {
-	testkit.Each(t, func(t *testing.T, db *store.DB) {
-		f, ctx := newFed(t, db), context.Background()
-		req := f.submit("zhouhang", "office.property", "", at680)
-		f.approve(req, "songlan")
-		old := f.task("hejing", req)
-		f.inTx(func(_ context.Context, tx *store.Tx) error {
-			tx.QueueSQL(`UPDATE tenure SET until_at = ? WHERE person_id = ?`, f.clock.Now(), named("hejing"))
-			return nil
-		})
-		f.person("newhead")
-		f.inTx(func(_ context.Context, tx *store.Tx) error {
-			tx.QueueSQL(`INSERT INTO tenure (id, seat_id, person_id, kind, from_at) SELECT ?, id, ?, 'FULL', ? FROM seat WHERE name = 'office.head'`,
-				id.New(), named("newhead"), f.clock.Now())
-			return nil
-		})
-		_, err := f.svc.Decide(ctx, by("hejing"), workflow.DecideInput{Task: old.Task, Verdict: workflow.Approve, FormRev: 1})
-		if d := refused[*workflow.WhoCan](t, err, "SEAT_ENDED"); len(d.People) != 1 || d.People[0].Person != named("newhead") {
-			t.Fatalf("%+v", d)
-		}
-		if n, err := f.svc.RefreshPerson(ctx, named("hejing")); n != 1 || err != nil {
-			t.Fatal(n, err)
-		}
-		f.idle("hejing", req)
-		f.approve(req, "newhead")
-		f.sound(req)
-	})
-}
-
-// A delegate answers for the holder, and the record says so.
-func TestDelegatesAnswerForTheHolder(t *testing.T) {
-	testkit.Each(t, func(t *testing.T, db *store.DB) {
-		f := newFed(t, db)
-		f.inTx(func(_ context.Context, tx *store.Tx) error {
-			for to, seat := range map[string]string{"odeputy": "office.head", "zhouhang": "office.keeper"} {
-				tx.QueueSQL(`INSERT INTO delegation (id, seat_id, from_person, to_person, from_at, until_at)
-					SELECT ?, seat.id, tenure.person_id, ?, ?, ? FROM seat JOIN tenure ON tenure.seat_id = seat.id WHERE seat.name = ?`,
-					id.New(), named(to), testkit.Start.Add(-time.Hour), testkit.Start.Add(48*time.Hour), seat)
-			}
-			return nil
-		})
-		req := f.submit("zhouhang", "office.property", "technical.information", at680)
-		f.approve(req, "songlan") // the requester is the keeper's delegate, so the keeper answers
-		f.idle("hejing", req)
-		if x := f.task("odeputy", req); x.For != named("hejing") || x.Seat != "office.head" {
-			t.Fatalf("%+v", x)
-		}
-		f.approve(req, "odeputy")
-		d := decisionOf(f.view("hejing", req), "office", 1)
-		if d.By.Person != named("odeputy") || d.By.For != named("hejing") || d.By.Seat != "office.head" {
-			t.Fatalf("%+v", d.By)
-		}
-		f.sound(req)
-	})
-}
-
 func TestForecastAndExplain(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		f, ctx := newFed(t, db), context.Background()
@@ -505,18 +288,6 @@ func TestPublishing(t *testing.T) {
 	})
 }
 
-// A vacant first seat is refused at submission, with what is missing.
-func TestNobodyToAsk(t *testing.T) {
-	testkit.Each(t, func(t *testing.T, db *store.DB) {
-		f, ctx := newFed(t, db), context.Background()
-		f.publish(strings.Replace(smallYAML, "seat(office.keeper)", "outside(security_office)", 1))
-		_, err := f.svc.Submit(ctx, by("chair"), workflow.SubmitInput{Definition: "office.small", Form: jsonForm(t, smallForm)})
-		if d := refused[*workflow.Vacant](t, err, "NOBODY_TO_ASK"); d.Step != "keeper" {
-			t.Fatalf("%+v", d)
-		}
-	})
-}
-
 func TestInboxPages(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		f, ctx := newFed(t, db), context.Background()
@@ -571,11 +342,29 @@ func TestCommentsAndWithdrawal(t *testing.T) {
 		if got := f.events(workflow.TopicRejected, req); len(got) != 1 {
 			t.Fatalf("%v", got)
 		}
+		f.clock.Advance(240 * time.Hour)
 		if n := f.rings(); n != 0 {
-			t.Fatalf("%d timers", n)
+			t.Fatalf("%d timers of a withdrawn request rang", n)
 		}
 		_, err := f.svc.Withdraw(ctx, by("zhouhang"), workflow.WithdrawInput{Request: req})
 		refused[*workflow.AlreadySettled](t, err, "ALREADY_SETTLED")
 		f.sound(req)
+	})
+}
+
+// A request outlives the release in which a desk had the names that its
+// version uses.
+func TestRequestsOutliveTheNamesTheyUse(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		f, ctx := newFed(t, db), context.Background()
+		req := f.submit("zhouhang", "office.property", "", at680)
+		later := workflow.New(db, f.clock, org.NewTable(org.Rules(), workflow.Rules()), workflow.Options{})
+		x := f.task("songlan", req)
+		if _, err := later.Decide(ctx, by("songlan"), workflow.DecideInput{Task: x.Task, Verdict: workflow.Approve, FormRev: 1}); err != nil {
+			t.Fatal(err)
+		}
+		if items, _, err := later.Inbox(ctx, by("hejing"), store.Page{First: 5}); err != nil || len(items) != 1 {
+			t.Fatalf("%v %v", items, err)
+		}
 	})
 }

@@ -224,6 +224,19 @@ func (t *thread) saveTasks() {
 			t.put(TopicOpened, TaskPayload{Request: t.row.ID, Task: r.ID, Person: r.Person, Seat: r.Seat})
 		}
 	}
+	if t.before.Rev() > 0 && t.st.Rev() > t.before.Rev() {
+		t.askAnew()
+	}
+}
+
+// askAnew tells those whose task stayed open over an edit: what they were sent
+// shows the form as it was, and their links are outdated.
+func (t *thread) askAnew() {
+	for _, x := range t.before.Tasks {
+		if now := t.st.Task(x.ID); x.State == flow.TaskOpen && now.State == flow.TaskOpen {
+			t.put(TopicOpened, TaskPayload{Request: t.row.ID, Task: taskID(t.row.ID, x), Person: personID(x.Elector.Person), Seat: x.Elector.Seat, Changed: true})
+		}
+	}
 }
 
 // saveDecisions writes one row for each task that was answered, and the link
