@@ -85,7 +85,7 @@ func newWorld(t *testing.T, db *store.DB, change ...func(*notify.Options)) *worl
 		f(&o)
 	}
 	w.svc = notify.New(db, w.clock, org.NewTable(notify.Rules()), o)
-	w.handlers = mk.Handlers{"notify.requested": w.svc.OnRequested, "notify.send": w.svc.OnSend, "notify.retry": w.svc.OnSend, "notify.untold": w.svc.OnUntold}
+	w.handlers = mk.Handlers{"notify.requested": w.svc.OnRequested, "notify.send": w.svc.OnSend, "notify.retry": w.svc.OnRetry, "notify.untold": w.svc.OnUntold}
 	w.handlers.Route()
 	mk.Federation(t, db)
 	return w
@@ -101,6 +101,18 @@ func (w *world) put(m notify.Message) {
 }
 
 func (w *world) drain() { w.t.Helper(); w.handlers.Drain(w.t, w.db, w.clock) }
+
+// idle fails the test if a row or timer of the outbox still waits.
+func (w *world) idle() {
+	w.t.Helper()
+	var left []string
+	if err := w.db.R.NewRaw(`SELECT topic FROM outbox WHERE state IN ('pending', 'sent')`).Scan(bg, &left); err != nil && !store.NoRows(err) {
+		w.t.Fatal(err)
+	}
+	if len(left) > 0 {
+		w.t.Fatalf("still waiting in the outbox: %v", left)
+	}
+}
 
 // log gives channel → state and reason for the object, as the technical head
 // sees it.
@@ -189,6 +201,7 @@ func TestMailAndInboxCarryTheSameWords(t *testing.T) {
 		if n, _ := w.svc.Unread(bg, org.Actor{Person: zhou}); n != 0 {
 			t.Fatalf("%d unread after reading", n)
 		}
+		w.idle()
 	})
 }
 
@@ -443,6 +456,7 @@ func TestToTellListUntilTold(t *testing.T) {
 		if err := w.svc.Tell(bg, member, notify.ToldInput{Line: rows[0].ID, State: notify.WrongNumber, IdempotencyKey: "c"}); err != nil {
 			t.Fatal(err)
 		}
+		w.idle()
 		if n := morning(); n != 2 {
 			t.Fatalf("%d reminders: the settled list still reminds", n)
 		}

@@ -20,7 +20,7 @@ type taken struct {
 	letter   Letter
 }
 
-// OnSend handles notify.send and notify.retry: take, send, record. What is
+// OnSend handles notify.send: take, send, record. What is
 // lost between the steps comes back by the timer that the first step puts.
 func (s *Service) OnSend(ctx context.Context, d outbox.Delivery) error {
 	var p sending
@@ -38,6 +38,10 @@ func (s *Service) OnSend(ctx context.Context, d outbox.Delivery) error {
 	fault.At("after-send")
 	return s.record(ctx, t, err)
 }
+
+// OnRetry handles notify.retry, the timer of a delivery that was taken and not
+// recorded, or that failed and is to be tried again.
+func (s *Service) OnRetry(ctx context.Context, d outbox.Delivery) error { return s.OnSend(ctx, d) }
 
 type takenRow struct {
 	ID      id.ID

@@ -5,10 +5,14 @@ import (
 	"testing"
 	"unicode"
 
+	"kelian/desk/tell"
 	"kelian/internal/testkit"
 	"kelian/notify"
 	"kelian/org"
 )
+
+// A desk's message is a message of this package.
+var _ = notify.Message(tell.Message{})
 
 // topics are those that the domains tell people about; each needs its words.
 var topics = []string{

@@ -77,10 +77,7 @@ func (s *Service) period(form map[string]any) (from, until time.Time, ok bool) {
 func (s *Service) wants(ctx context.Context, q bun.IDB, form map[string]any, kind string) ([]Want, error) {
 	var out []Want
 	for _, part := range sessions(form) {
-		from, until, ok := s.period(part)
-		if !ok {
-			continue
-		}
+		from, until, _ := s.period(part) // zero: only what has days of its own
 		for _, g := range []struct {
 			kind   string
 			fields []string
@@ -95,12 +92,19 @@ func (s *Service) wants(ctx context.Context, q bun.IDB, form map[string]any, kin
 			}
 			for _, f := range fields {
 				for _, v := range list(part[f]) {
-					w, ok, err := s.find(ctx, q, v, g.place)
+					w, found, err := s.find(ctx, q, v, g.place)
 					if err != nil {
 						return nil, err
 					}
-					if ok {
-						w.From, w.Until = from, until
+					w.From, w.Until = from, until
+					own, timed := v.(map[string]any)
+					if timed {
+						// One of them may have days of its own, as a board has.
+						if f, u, ok := s.period(own); ok {
+							w.From, w.Until = f, u
+						}
+					}
+					if found && w.Until.After(w.From) {
 						out = append(out, w)
 					}
 				}
@@ -181,10 +185,12 @@ func anyID(text string) (id.ID, bool) {
 	return id.Nil, false
 }
 
-// purchaseOf reads what the form asks to buy: items [{name, quantity, price,
-// item}], price of one in fen, or a single amount; ticket names the repair.
+// purchaseOf reads what the form asks to buy: items [{name, quantity, item,
+// price of one}] with prices, the amount of each line, beside them or not; or a
+// single amount. Money is fen. ticket names the repair.
 func purchaseOf(form map[string]any) (in PurchaseInput) {
-	for _, v := range list(form["items"]) {
+	items, prices := list(form["items"]), list(form["prices"])
+	for i, v := range items {
 		m, ok := v.(map[string]any)
 		if !ok {
 			continue
@@ -195,16 +201,20 @@ func purchaseOf(form map[string]any) (in PurchaseInput) {
 		if n, ok := integer(first(m, "quantity", "qty", "count")); ok {
 			it.Quantity = n
 		}
-		it.Price, _ = integer(first(m, "price", "unit_price", "amount"))
+		one, _ := integer(first(m, "price", "unit_price"))
+		it.Amount = one * it.Quantity
+		if len(prices) == len(items) {
+			it.Amount, _ = integer(prices[i])
+		}
 		in.Items = append(in.Items, it)
-		in.Total += it.Quantity * it.Price
+		in.Total += it.Amount
 	}
 	if n, ok := integer(first(form, "total", "amount", "sum", "price")); ok {
 		in.Total = n
 	}
 	if len(in.Items) == 0 {
 		name, _ := first(form, "name", "what", "title", "purpose").(string)
-		in.Items = []PurchaseItem{{Name: name, Quantity: 1, Price: in.Total}}
+		in.Items = []PurchaseItem{{Name: name, Quantity: 1, Amount: in.Total}}
 	}
 	if text, _ := form["ticket"].(string); text != "" {
 		in.Ticket, _ = anyID(strings.TrimSpace(text))

@@ -129,5 +129,5 @@ type Line struct {
 	Item     id.ID `bun:",nullzero"` // goes into its stock on arrival
 	Name     string
 	Quantity int64
-	Price    int64 // of one, fen
+	Amount   int64 // of the whole line, fen
 }

@@ -39,7 +39,7 @@ type PurchaseItem struct {
 	Item     string // code or id of an item whose stock it fills; "" = none
 	Name     string // 1 to 200 characters; "" = the item's
 	Quantity int64
-	Price    int64 // of one, fen
+	Amount   int64 // of the whole line, fen
 }
 
 // PurchaseInput is a purchase to be created.
@@ -47,7 +47,7 @@ type PurchaseInput struct {
 	Request id.ID
 	Ticket  id.ID // the repair that needs it; zero = none
 	Items   []PurchaseItem
-	Total   int64 // fen, 1 to 1,000,000 yuan
+	Total   int64 // fen, up to 10,000,000 yuan
 	Owner   id.ID // the requester
 }
 
@@ -56,13 +56,13 @@ type PurchaseInput struct {
 // a second one is refused by the schema. Call it last: the number's row is
 // locked until the commit.
 func (s *Service) CreatePurchase(ctx context.Context, tx *store.Tx, in PurchaseInput, now time.Time) (*Purchase, error) {
-	if in.Total < 1 || in.Total > 100_000_000 {
-		return nil, fault.Refuse("AMOUNT", "采购金额须在 0.01 元到 100 万元之间", "the amount must be between 0.01 and 1,000,000 yuan")
+	if in.Total < 1 || in.Total > 1_000_000_000 {
+		return nil, fault.Refuse("AMOUNT", "采购金额须在 0.01 元到 1000 万元之间", "the amount must be between 0.01 and 10,000,000 yuan")
 	}
 	p := &Purchase{ID: id.New(), Request: in.Request, Ticket: in.Ticket, Owner: in.Owner, State: Approved, Total: in.Total, Version: 1, CreatedAt: now, ChangedAt: now}
 	var lines []Line
 	for i, it := range in.Items {
-		l := Line{Purchase: p.ID, No: i + 1, Name: it.Name, Quantity: max(1, it.Quantity), Price: max(0, it.Price)}
+		l := Line{Purchase: p.ID, No: i + 1, Name: it.Name, Quantity: max(1, it.Quantity), Amount: max(0, it.Amount)}
 		if it.Item != "" {
 			var row Item
 			err := named(tx.NewSelect().Model(&row), it.Item).Scan(ctx)

@@ -18,7 +18,7 @@ import (
 
 func part(ticket id.ID) map[string]any {
 	return map[string]any{"action": "buy", "ticket": ticket.TypeID("tkt"),
-		"items": []any{map[string]any{"name": "光模块", "item": "sfp", "quantity": float64(2), "price": float64(43000)}}}
+		"items": []any{map[string]any{"name": "光模块", "item": "sfp", "qty": float64(2)}}, "prices": []any{float64(86000)}, "total": float64(86000)}
 }
 
 func (w *world) fund(p id.ID, amount int64) (done bool, err error) {
@@ -142,6 +142,9 @@ func TestCancelledPurchasesAndWhoSeesThem(t *testing.T) {
 		}
 		if out, err := w.svc.Cancel(bg, org.Actor{Person: owner}, in); err != nil || out.State != property.Cancelled {
 			t.Fatal(out, err)
+		}
+		if _, err := w.fund(p.ID, 1); !fault.IsRule(err, "WRONG_STATE") {
+			t.Fatalf("money for a cancelled purchase: %v", err)
 		}
 		if got, _, _ := w.svc.PurchaseByID(bg, w.keeper, p.ID); got.Funded != 0 || got.Reason != "不需要了" {
 			t.Fatalf("%+v", got)

@@ -197,8 +197,9 @@ func peak(rows []Reservation, w Want) int64 {
 }
 
 // OnRequestChanged handles workflow.changed: an open request holds what its
-// form asks for, one that was refused, withdrawn or stopped holds nothing. What
-// is not free is not held; the fact at the step told the deciders so.
+// form asks for, an approved one has it, one that was refused, withdrawn or
+// stopped gives it back. What is not free is not held; the fact at the step told
+// the deciders so.
 func (s *Service) OnRequestChanged(ctx context.Context, d outbox.Delivery) error {
 	var p requestPayload
 	if err := d.Decode(&p); err != nil {
@@ -218,6 +219,9 @@ func (s *Service) OnRequestChanged(ctx context.Context, d outbox.Delivery) error
 			if fault.IsRule(err, "TAKEN") {
 				return s.tellClash(ctx, tx, p.Request, meta, form, now)
 			}
+		case "APPROVED":
+			// Also where the definition names another effect, as trainings do.
+			tx.QueueSQL(`UPDATE reservation SET state = 'RESERVED' WHERE request = ? AND state = 'HELD'`, p.Request)
 		case "REJECTED", "WITHDRAWN", "STOPPED":
 			err = s.Release(ctx, tx, p.Request, now)
 		}

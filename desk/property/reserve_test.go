@@ -57,6 +57,14 @@ func TestARequestHoldsItsRoomUntilItIsDecided(t *testing.T) {
 		if b := w.busy(room); len(b) != 1 || b[0].State != property.Reserved {
 			t.Fatalf("%+v", b)
 		}
+		// A training names another effect; its room is certain all the same.
+		hall := w.place("H1", property.Room)
+		three := w.submit(map[string]any{"room": "H1", "sessions": []any{map[string]any{"start": "2026-10-21T19:00:00+08:00", "end": "2026-10-21T21:00:00+08:00"},
+			map[string]any{"start": "2026-10-22T19:00:00+08:00", "end": "2026-10-22T21:00:00+08:00"}}})
+		w.status(three, "APPROVED", "training.schedule")
+		if b := w.busy(hall); len(b) != 2 || b[0].State != property.Reserved || b[1].State != property.Reserved {
+			t.Fatalf("%+v", b)
+		}
 		before := w.toldAbout("reservation.clash")
 		w.status(two, "APPROVED", property.EffectReserve)
 		if b := w.busy(room); len(b) != 1 || b[0].Request != one || w.toldAbout("reservation.clash") == before {
@@ -74,12 +82,16 @@ func TestResubmittedAndRefusedRequestsGiveBackWhatTheyHeld(t *testing.T) {
 		w := newWorld(t, db)
 		room, board := w.place("A101", property.Room), w.place("B1", property.Board)
 		mikes := w.item("mike", property.Equipment, 5)
-		form := map[string]any{"room": "A101", "boards": []any{"B1"}, "equipment": []any{map[string]any{"item": "mike", "quantity": float64(3)}},
-			"when": map[string]any{"from": "2026-10-20 14:00", "to": "2026-10-20 16:00"}}
+		form := map[string]any{"room": "A101", "board_slot": map[string]any{"board": "B1", "from": "2026-10-13", "to": "2026-10-20"},
+			"equipment": []any{map[string]any{"item": "mike", "qty": float64(3)}}, "when": map[string]any{"from": "2026-10-20 14:00", "to": "2026-10-20 16:00"}}
 		one := w.submit(form)
 		first := w.busy(room)
-		if len(first) != 1 || len(w.busy(board)) != 1 || w.busy(mikes)[0].Quantity != 3 {
+		slot := w.busy(board)
+		if len(first) != 1 || len(slot) != 1 || w.busy(mikes)[0].Quantity != 3 {
 			t.Fatalf("%+v", first)
+		}
+		if !slot[0].From.Equal(time.Date(2026, 10, 12, 16, 0, 0, 0, time.UTC)) || !slot[0].Until.Equal(time.Date(2026, 10, 20, 16, 0, 0, 0, time.UTC)) {
+			t.Fatalf("the board has days of its own: %+v", slot)
 		}
 		w.status(one, "RETURNED")
 		if len(w.busy(room)) != 1 {
@@ -187,6 +199,28 @@ func TestOneOfManyGetsTheRoom(t *testing.T) {
 		wg.Wait()
 		if got != 1 || taken != 23 {
 			t.Fatalf("%d got it, %d were told that it is taken", got, taken)
+		}
+	})
+}
+
+// Three until six and three from six on are never six at once.
+func TestItemsAreCountedByTheMoment(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		mikes := w.item("mike", property.Equipment, 5)
+		lend := func(n int64, from, until int) error {
+			_, err := w.svc.Reserve(bg, w.keeper, property.ReserveInput{Item: mikes, Quantity: n,
+				From: testkit.Start.Add(time.Duration(from) * time.Hour), Until: testkit.Start.Add(time.Duration(until) * time.Hour)})
+			return err
+		}
+		for _, c := range []struct {
+			n           int64
+			from, until int
+			free        bool
+		}{{3, 2, 6, true}, {3, 6, 9, true}, {3, 5, 7, false}, {2, 2, 9, true}, {1, 8, 12, false}, {5, 9, 12, true}} {
+			if err := lend(c.n, c.from, c.until); (err == nil) != c.free || err != nil && !fault.IsRule(err, "TAKEN") {
+				t.Fatalf("%+v: %v", c, err)
+			}
 		}
 	})
 }

@@ -15,6 +15,9 @@ import (
 	"kelian/org"
 )
 
+// RequestMeta is what the desk needs to know of a request beside its form.
+type RequestMeta = request.Meta
+
 // Options is what the desk is bound to.
 type Options struct {
 	Location *time.Location // of dates in forms and of numbers per year; nil = UTC

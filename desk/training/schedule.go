@@ -5,11 +5,13 @@ import (
 	"encoding/json"
 	"time"
 
+	"kelian/desk/dispatch"
 	"kelian/internal/audit"
 	"kelian/internal/fault"
 	"kelian/internal/id"
 	"kelian/internal/outbox"
 	"kelian/internal/store"
+	"kelian/org"
 
 	"github.com/uptrace/bun"
 )
@@ -29,6 +31,7 @@ type SessionInput struct {
 	EndsAt   time.Time
 	Seats    int
 	Skill    string // that the teacher has; "" = the course's, or teach
+	Trainer  id.ID  // who is asked to teach first; zero = by the dispatcher
 }
 
 // ScheduleInput is a training to be scheduled.
@@ -75,7 +78,7 @@ func (s *Service) Schedule(ctx context.Context, tx *store.Tx, in ScheduleInput, 
 			if (tasks[i].Kind == Teach) != teach {
 				continue
 			}
-			if err := s.open(ctx, tx, &out[i/len(plans)], &tasks[i], now); err != nil {
+			if err := s.open(ctx, tx, &out[i/len(plans)], &tasks[i], in.Sessions[i/len(plans)].Trainer, now); err != nil {
 				return nil, err
 			}
 		}
@@ -83,13 +86,32 @@ func (s *Service) Schedule(ctx context.Context, tx *store.Tx, in ScheduleInput, 
 	return out, nil
 }
 
-// open links a new task, sets its warning and asks the first person.
-func (s *Service) open(ctx context.Context, tx *store.Tx, session *Session, t *Task, now time.Time) error {
+// open links a new task, sets its warning and asks the first person: to teach
+// the one whom the approved form names, if an officer with a hand free.
+func (s *Service) open(ctx context.Context, tx *store.Tx, session *Session, t *Task, trainer id.ID, now time.Time) error {
 	outbox.Link(tx, session.Ref(), t.Ref(), "task", now)
-	if t.Kind == Teach {
-		timer(tx, t.ID, "warn", session.StartsAt.Add(-WarnBefore))
+	if t.Kind != Teach {
+		return s.ask(ctx, tx, session, t, now)
 	}
-	return s.ask(ctx, tx, session, t, now)
+	timer(tx, t.ID, "warn", session.StartsAt.Add(-WarnBefore))
+	officer, err := tx.NewSelect().Model((*org.Person)(nil)).Where("id = ?", trainer).Where("kind = ?", org.Officer).Where("erased_at IS NULL").Exists(ctx)
+	if err != nil || !officer {
+		if err != nil {
+			return err
+		}
+		return s.ask(ctx, tx, session, t, now)
+	}
+	if err := tx.Flush(ctx); err != nil {
+		return err
+	}
+	a, err := s.dispatch.Give(ctx, tx, t.task(), need(session, t), trainer, dispatch.ByHand, session.Owner, now)
+	if fault.IsRule(err, "CAPACITY") {
+		return s.ask(ctx, tx, session, t, now)
+	}
+	if err == nil {
+		s.offered(tx, session, t, a, now)
+	}
+	return err
 }
 
 type taskPayload struct {
@@ -226,7 +248,7 @@ func (s *Service) sessionsOf(form map[string]any) []SessionInput {
 			}
 			return ""
 		}
-		in := SessionInput{Course: get("course"), Title: get("title", "topic", "subject"), Place: get("room", "place"), Skill: get("skill")}
+		in := SessionInput{Course: get("course"), Title: get("title", "topic", "subject"), Place: get("room", "place"), Skill: get("skill"), Trainer: person(get("trainer"))}
 		for _, m := range []map[string]any{form, one} {
 			if n, ok := whole(m["seats"]); ok {
 				in.Seats = n
@@ -245,6 +267,17 @@ func (s *Service) sessionsOf(form map[string]any) []SessionInput {
 		out = append(out, in)
 	}
 	return out
+}
+
+// person reads a person's id or TypeID; anything else names nobody.
+func person(text string) (one id.ID) {
+	if _, typed, err := id.Split(text); err == nil {
+		return typed
+	}
+	if len(text) != 36 || one.UnmarshalText([]byte(text)) != nil {
+		return id.Nil
+	}
+	return one
 }
 
 func get2(m map[string]any, names ...string) string {

@@ -209,6 +209,15 @@ func TestWhoSaysNoIsNotAskedAgain(t *testing.T) {
 		if second.Person == first.Person || second.State != training.Offered {
 			t.Fatalf("%+v", second)
 		}
+		// Word of the older offer leaves the open one alone.
+		mk.InTx(t, db, func(_ context.Context, tx *store.Tx) error {
+			outbox.Put(tx, outbox.Event{Topic: "training.offer.lapsed", Payload: map[string]id.ID{"task": task.ID, "offer": task.Assignment}})
+			return nil
+		})
+		w.after(0)
+		if got := w.task(training.Teach); got.Assignment != second.Assignment {
+			t.Fatalf("%+v", got)
+		}
 		if err := w.act(people[second.Person], training.ActInput{Task: task.ID, Action: training.ActAccept}); err != nil {
 			t.Fatal(err)
 		}
@@ -435,6 +444,31 @@ func TestNobodyFitsUntilSomebodyComes(t *testing.T) {
 	})
 }
 
+// Whom the approved form names is asked first, and whoever fits after a no.
+func TestTheFormsTrainerIsAskedFirst(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		fits := w.person("讲师", "video", "technical.trainer")
+		for _, n := range []string{"甲", "乙", "丙", "丁"} {
+			w.person(n, "", "technical.member")
+		}
+		named := w.person("外请的干事", "", "publicity.member")
+		w.meta.Requester = w.head.Person
+		w.form["trainer"] = named.Person.TypeID("per")
+		w.event("workflow.approved")
+		got := w.task(training.Teach)
+		if got.Person != named.Person || got.State != training.Offered || !strings.Contains(got.Why.Zh, "指派") {
+			t.Fatalf("%+v", got)
+		}
+		if err := w.act(named, training.ActInput{Task: got.ID, Action: training.ActDecline}); err != nil {
+			t.Fatal(err)
+		}
+		if got := w.task(training.Teach); got.Person != fits.Person {
+			t.Fatalf("%+v", got)
+		}
+	})
+}
+
 func TestCoursesNameTheSkillOfTheirTeacher(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
@@ -447,7 +481,7 @@ func TestCoursesNameTheSkillOfTheirTeacher(t *testing.T) {
 		}
 		w.person("剪辑讲师", "video", "technical.trainer")
 		solder := w.person("焊接讲师", "electric", "technical.trainer")
-		w.form = map[string]any{"course": "solder", "when": map[string]any{"from": "2026-10-20T19:00:00+08:00"}}
+		w.form = map[string]any{"course": "solder", "trainer": "", "when": map[string]any{"from": "2026-10-20T19:00:00+08:00"}}
 		w.event("workflow.approved")
 		if s := w.session(); s.Title != "焊接入门" || s.EndsAt.Sub(s.StartsAt) != 2*time.Hour {
 			t.Fatalf("%+v", s)

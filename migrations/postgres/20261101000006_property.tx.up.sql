@@ -74,7 +74,7 @@ CREATE TABLE purchase (
     ticket uuid,
     owner uuid NOT NULL,
     state text COLLATE "C" NOT NULL CHECK (state IN ('APPROVED', 'FUNDED', 'ORDERED', 'ARRIVED', 'CANCELLED')),
-    total bigint NOT NULL CHECK (total BETWEEN 1 AND 100000000),
+    total bigint NOT NULL CHECK (total BETWEEN 1 AND 1000000000),
     funded bigint NOT NULL CHECK (funded BETWEEN 0 AND total),
     reason text CHECK (length(reason) <= 500),
     version bigint NOT NULL,
@@ -98,7 +98,7 @@ CREATE TABLE purchase_line (
     item uuid REFERENCES item (id),
     name text NOT NULL CHECK (length(name) <= 200),
     quantity bigint NOT NULL CHECK (quantity >= 1),
-    price bigint NOT NULL CHECK (price >= 0),
+    amount bigint NOT NULL CHECK (amount >= 0),
     PRIMARY KEY (purchase, no)
 );
 --bun:split

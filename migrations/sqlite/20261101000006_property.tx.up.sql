@@ -78,7 +78,7 @@ CREATE TABLE purchase (
     ticket TEXT,
     owner TEXT NOT NULL,
     state TEXT NOT NULL CHECK (state IN ('APPROVED', 'FUNDED', 'ORDERED', 'ARRIVED', 'CANCELLED')),
-    total INTEGER NOT NULL CHECK (total BETWEEN 1 AND 100000000),
+    total INTEGER NOT NULL CHECK (total BETWEEN 1 AND 1000000000),
     funded INTEGER NOT NULL CHECK (funded BETWEEN 0 AND total),
     reason TEXT CHECK (length(reason) <= 500),
     version INTEGER NOT NULL,
@@ -102,7 +102,7 @@ CREATE TABLE purchase_line (
     item TEXT REFERENCES item (id),
     name TEXT NOT NULL CHECK (length(name) <= 200),
     quantity INTEGER NOT NULL CHECK (quantity >= 1),
-    price INTEGER NOT NULL CHECK (price >= 0),
+    amount INTEGER NOT NULL CHECK (amount >= 0),
     PRIMARY KEY (purchase, no)
 );
 --bun:split

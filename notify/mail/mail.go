@@ -106,6 +106,18 @@ func (s *Sender) Send(ctx context.Context, l notify.Letter) error {
 	return sendFailure(err)
 }
 
+// Check connects and signs in without sending, for doctor.
+func (s *Sender) Check(ctx context.Context) error {
+	client, err := s.client(ctx)
+	if err != nil {
+		return err
+	}
+	if err := client.DialWithContext(ctx); err != nil {
+		return dialFailure(err)
+	}
+	return client.Close()
+}
+
 // message builds the letter. What could break out of a header is refused, not
 // mended: no honest template makes it.
 func (s *Sender) message(l notify.Letter) (*gomail.Msg, error) {

@@ -40,6 +40,9 @@ func letter() notify.Letter {
 func TestLetterArrivesWhole(t *testing.T) {
 	k := sink(t, mailsink.Options{})
 	s := sender(t, k.Host(), k.Port())
+	if err := s.Check(context.Background()); err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
 		if err := s.Send(context.Background(), letter()); err != nil {
 			t.Fatal(err)
@@ -63,13 +66,13 @@ func TestNothingBreaksOutOfAHeader(t *testing.T) {
 	k := sink(t, mailsink.Options{})
 	s := sender(t, k.Host(), k.Port())
 	for name, change := range map[string]func(*notify.Letter){
-		"subject":      func(l *notify.Letter) { l.Subject = "x\r\nBcc: all@example.com" },
-		"bare newline": func(l *notify.Letter) { l.Subject = "x\nBcc: all@example.com" },
-		"recipient":    func(l *notify.Letter) { l.To = "a@example.com\r\nRCPT TO:<b@example.com>" },
+		"subject":      func(l *notify.Letter) { l.Subject = "x\r\nbcc: all@example.com" },
+		"bare newline": func(l *notify.Letter) { l.Subject = "x\nbcc: all@example.com" },
+		"recipient":    func(l *notify.Letter) { l.To = "a@example.com\r\nrcpt to:<b@example.com>" },
 		"two":          func(l *notify.Letter) { l.To = "a@example.com, b@example.com" },
 		"named":        func(l *notify.Letter) { l.To = "x <a@example.com>" },
 		"no address":   func(l *notify.Letter) { l.To = "13800001111" },
-		"id":           func(l *notify.Letter) { l.ID = "x>\r\nX-A: b" },
+		"id":           func(l *notify.Letter) { l.ID = "x>\r\nx-a: b" },
 	} {
 		l := letter()
 		change(&l)
@@ -106,6 +109,9 @@ func TestWhatIsKnownAfterAFailure(t *testing.T) {
 		{"refused after the letter", sender(t, never.Host(), never.Port()), true, true, "SMTP_554"},
 		{"no answer after the letter", sender(t, silent.Host(), silent.Port()), false, false, ""},
 	} {
+		if c.reason == "CONNECTION" && c.s.Check(context.Background()) == nil {
+			t.Errorf("%s: Check found a server", c.name)
+		}
 		err := c.s.Send(context.Background(), letter())
 		var u *notify.Unsent
 		known := errors.As(err, &u)
