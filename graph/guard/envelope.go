@@ -86,7 +86,7 @@ func (h *Handler) envelope(body []byte) (*graphql.RawParams, *fault.Error) {
 func (h *Handler) params(m map[string]any) (*graphql.RawParams, *fault.Error) {
 	out := &graphql.RawParams{}
 	for name, v := range m {
-		ok := true
+		var ok bool
 		switch name {
 		case "query":
 			out.Query, ok = v.(string)

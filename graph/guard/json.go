@@ -3,6 +3,7 @@ package guard
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 
@@ -175,16 +176,11 @@ func (p *reader) number() (any, *fault.Error) {
 		return p.i > from
 	}
 	at := func(set string) bool {
-		for p.i < len(p.s) {
-			for k := range len(set) {
-				if p.s[p.i] == set[k] {
-					p.i++
-					return true
-				}
-			}
-			break
+		if p.i == len(p.s) || strings.IndexByte(set, p.s[p.i]) < 0 {
+			return false
 		}
-		return false
+		p.i++
+		return true
 	}
 	at("-")
 	if !at("0") && !digits() {

@@ -93,7 +93,8 @@ func (s *Server) observe(next http.Handler) http.Handler {
 		q := of(r.Context())
 		defer func() {
 			p := recover()
-			if p != nil && p != http.ErrAbortHandler {
+			aborted := p == http.ErrAbortHandler //nolint:errorlint // net/http knows it unwrapped only
+			if p != nil && !aborted {
 				s.opt.Log.ErrorContext(r.Context(), "http: handler panicked", "request", q.id,
 					"path", LogPath(r.URL.Path), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 				if rec.status == 0 {
@@ -108,7 +109,7 @@ func (s *Server) observe(next http.Handler) http.Handler {
 			s.opt.Log.InfoContext(r.Context(), "http", "request", q.id, "method", r.Method,
 				"path", LogPath(r.URL.Path), "status", rec.status, "bytes", rec.bytes,
 				"ms", took.Milliseconds(), "client", q.client.String())
-			if p == http.ErrAbortHandler {
+			if aborted {
 				panic(p)
 			}
 		}()

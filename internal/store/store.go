@@ -50,7 +50,7 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	var err error
 	switch {
 	case strings.HasPrefix(o.URL, "sqlite://"):
-		err = db.openSQLite(strings.TrimPrefix(o.URL, "sqlite://"))
+		err = db.openSQLite(ctx, strings.TrimPrefix(o.URL, "sqlite://"))
 	case strings.HasPrefix(o.URL, "postgres://"), strings.HasPrefix(o.URL, "postgresql://"):
 		err = db.openPostgres(o)
 	default:
@@ -62,10 +62,6 @@ func Open(ctx context.Context, o Options) (*DB, error) {
 	if err := db.R.PingContext(ctx); err != nil {
 		_ = db.Close()
 		return nil, fmt.Errorf("open database: %w", Busy(err))
-	}
-	db.R.AddQueryHook(tripHook{db})
-	if db.w != db.R {
-		db.w.AddQueryHook(tripHook{db})
 	}
 	return db, nil
 }
@@ -133,7 +129,7 @@ func (db *DB) Lock(skip bool) bun.Safe {
 	return "FOR UPDATE"
 }
 
-func (db *DB) openSQLite(path string) error {
+func (db *DB) openSQLite(ctx context.Context, path string) error {
 	if path == "" {
 		return fmt.Errorf("sqlite:// needs a path, for example sqlite:///var/lib/kelian/kelian.db")
 	}
@@ -152,9 +148,10 @@ func (db *DB) openSQLite(path string) error {
 		return err
 	}
 	r.SetMaxOpenConns(max(4, runtime.NumCPU()))
-	db.w, db.R = bun.NewDB(w, sqlitedialect.New()), bun.NewDB(r, sqlitedialect.New())
+	db.w = bun.NewDB(w, sqlitedialect.New()).WithQueryHook(tripHook{db})
+	db.R = bun.NewDB(r, sqlitedialect.New()).WithQueryHook(tripHook{db})
 	// WAL mode is set by the first connection that may write.
-	if err := w.Ping(); err != nil {
+	if err := w.PingContext(ctx); err != nil {
 		return fmt.Errorf("open %s: %w", path, err)
 	}
 	db.writer = startWriter(db)
@@ -192,7 +189,7 @@ func (db *DB) openPostgres(o Options) error {
 	sqldb.SetMaxOpenConns(pool)
 	sqldb.SetMaxIdleConns(pool)
 	sqldb.SetConnMaxIdleTime(5 * time.Minute)
-	db.R = bun.NewDB(sqldb, pgdialect.New())
+	db.R = bun.NewDB(sqldb, pgdialect.New()).WithQueryHook(tripHook{db})
 	db.w = db.R
 	return nil
 }
