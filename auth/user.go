@@ -270,3 +270,13 @@ func (s *Service) Setup(ctx context.Context, token string, in NewUser, device De
 	}
 	return secret, actor, nil
 }
+
+// PersonOf is the owner of a sign-in name or number, for the command line.
+func (s *Service) PersonOf(ctx context.Context, login string) (id.ID, error) {
+	var person id.ID
+	err := s.db.R.NewRaw(`SELECT person_id FROM account WHERE login = ?`, canonical(login)).Scan(ctx, &person)
+	if store.NoRows(err) {
+		return id.Nil, fault.Missing()
+	}
+	return person, store.Busy(err)
+}

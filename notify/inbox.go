@@ -48,13 +48,7 @@ func (s *Service) Inbox(ctx context.Context, actor org.Actor, page store.Page) (
 		rows = rows[:page.First]
 		next = store.Cursor(rows[page.First-1].At, rows[page.First-1].ID)
 	}
-	for i := range rows {
-		n := &rows[i]
-		r := s.Render(n, actor.Lang)
-		items = append(items, Item{ID: n.ID, Topic: n.Topic, Ref: n.Ref(), Subject: r.Subject, Text: r.Body, Link: r.Link,
-			Critical: n.Critical, At: n.At, ReadAt: n.ReadAt})
-	}
-	return items, next, nil
+	return s.items(rows, actor.Lang), next, nil
 }
 
 // Unread counts the unread lines of the actor's inbox, up to 100.

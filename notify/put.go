@@ -27,6 +27,9 @@ type Message struct {
 	At       time.Time         // business time
 }
 
+// RefKind is the TypeID prefix of notifications.
+const RefKind = "ntf"
+
 // Put writes the notification with the transaction of what it tells, and the
 // event that has it delivered. An unknown topic, or none or both of To and
 // Subject, is a mistake of the program and panics.
@@ -55,6 +58,9 @@ func Put(tx *store.Tx, m Message) {
 	sum := sha256.Sum256(fmt.Appendf(nil, "%s %s %s %s %s", n.Topic, n.recipient(), n.RefID, n.Params, n.Path))
 	n.Dedupe = hex.EncodeToString(sum[:])
 	tx.Queue(tx.DB.Bun().NewInsert().Model(n))
+	if !m.Ref.ID.IsZero() {
+		outbox.Link(tx, m.Ref, outbox.Ref{Kind: RefKind, ID: n.ID}, "told", m.At)
+	}
 	outbox.Put(tx, outbox.Event{Topic: "notify.requested", Aggregate: n.recipient(), Payload: requested{n.ID}})
 }
 

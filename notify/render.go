@@ -18,8 +18,13 @@ type Rendered struct {
 	Link    string
 }
 
-// Render puts the notification into words; lang is zh or en.
+// Render puts the notification into words with the link that works; lang is
+// zh or en.
 func (s *Service) Render(n *Notification, lang string) Rendered {
+	return s.render(n, lang, s.resolve(n.Path))
+}
+
+func (s *Service) render(n *Notification, lang, path string) Rendered {
 	t := templates[n.Topic]
 	w := t.zh
 	if lang == "en" {
@@ -34,7 +39,7 @@ func (s *Service) Render(n *Notification, lang string) Rendered {
 	if number := params["number"]; number != "" {
 		head += line(number) + " "
 	}
-	r := Rendered{Subject: head + fill(w.subject, params, lang), Body: fill(w.text, params, lang), Link: s.public + n.Path}
+	r := Rendered{Subject: head + fill(w.subject, params, lang), Body: fill(w.text, params, lang), Link: s.public + path}
 	r.Text = head + r.Body + "\n" + r.Link
 	return r
 }
@@ -70,4 +75,15 @@ func line(s string) string {
 		}
 		return r
 	}, s)
+}
+
+// reveal puts the link that works behind a stored text, which ends with one
+// that does not.
+func (s *Service) reveal(text string) string {
+	at := strings.LastIndexByte(text, '\n') + 1
+	path, ok := strings.CutPrefix(text[at:], s.public)
+	if !ok {
+		return text
+	}
+	return text[:at] + s.public + s.resolve(path)
 }

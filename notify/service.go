@@ -19,7 +19,11 @@ type Options struct {
 	Zone      *time.Location // for quiet hours; nil = Asia/Shanghai
 	Mail      Sender         // nil = no mail is configured
 	Readers   Readers        // who may see an object; nil = nobody beyond the rules
-	QuietFrom int            // hour of the local day; both zero = 23 to 7
+	// Resolve turns a path that names what its secret is made of into the path
+	// with the secret, when the message is rendered: no secret is stored. nil =
+	// paths are what they are.
+	Resolve   func(path string) string
+	QuietFrom int // hour of the local day; both zero = 23 to 7
 	QuietTo   int
 }
 
@@ -69,12 +73,17 @@ type Service struct {
 	quiet  [2]int
 	mail   Sender
 	reader Readers
+	// resolve is Options.Resolve.
+	resolve func(string) string
 }
 
 // New makes the service.
 func New(db *store.DB, c clock.Clock, rules *org.Table, o Options) *Service {
 	s := &Service{db: db, clock: c, rules: rules, public: strings.TrimRight(o.PublicURL, "/"), zone: o.Zone,
-		quiet: [2]int{o.QuietFrom, o.QuietTo}, mail: o.Mail, reader: o.Readers, host: "kelian.invalid"}
+		quiet: [2]int{o.QuietFrom, o.QuietTo}, mail: o.Mail, reader: o.Readers, resolve: o.Resolve, host: "kelian.invalid"}
+	if s.resolve == nil {
+		s.resolve = func(path string) string { return path }
+	}
 	if u, err := url.Parse(s.public); err == nil && u.Hostname() != "" {
 		s.host = u.Hostname()
 	}

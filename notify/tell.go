@@ -21,7 +21,7 @@ const remindHour = 9
 // putToTell adds a line with ready text to the to-tell list.
 func (s *Service) putToTell(tx *store.Tx, n *Notification, d *Delivery, now time.Time) {
 	row := &ToTell{ID: id.New(), Notification: n.ID, Delivery: d.ID, Recipient: d.Recipient, Unit: n.Unit, Channel: d.Channel,
-		TextZh: s.Render(n, "zh").Text, TextEn: s.Render(n, "en").Text, State: ToldOpen, CreatedAt: now}
+		TextZh: s.render(n, "zh", n.Path).Text, TextEn: s.render(n, "en", n.Path).Text, State: ToldOpen, CreatedAt: now}
 	tx.Queue(tx.DB.Bun().NewInsert().Model(row))
 	s.remindAt(tx, row.ID, now)
 }
@@ -113,6 +113,9 @@ func (s *Service) ToTell(ctx context.Context, actor org.Actor, page store.Page) 
 	if len(rows) > page.First {
 		rows = rows[:page.First]
 		next = store.Cursor(rows[page.First-1].CreatedAt, rows[page.First-1].ID)
+	}
+	for i := range rows {
+		rows[i].TextZh, rows[i].TextEn = s.reveal(rows[i].TextZh), s.reveal(rows[i].TextEn)
 	}
 	return rows, next, nil
 }

@@ -13,8 +13,8 @@ import (
 
 var known = workflow.Known{
 	Facts: []string{"stock", "room_free", "board_free", "equipment_free"},
-	Effects: []string{"property.purchase", "property.reserve_room", "property.reserve_equipment", "publicity.reserve_board",
-		"supervision.follow_up", "sponsor.agree", "training.open"},
+	Effects: []string{"property.purchase", "property.reserve",
+		"sponsor.agree", "training.schedule"},
 }
 
 // monday is a Monday morning in term.

@@ -48,7 +48,7 @@ type Allocation struct {
 // the same time; what was promised for nothing but money stays so.
 func (s *Service) Allocate(ctx context.Context, actor org.Actor, in AllocateInput) (Allocation, error) {
 	if in.Amount < 1 || in.Amount > maxAmount {
-		return Allocation{}, fault.Input("amount", "金额须在 0.01 元到 100 万元之间", "the amount is between 0.01 and 1,000,000 yuan")
+		return Allocation{}, fault.Input("amount", "金额须在 0.01 元到 1000 万元之间", "the amount is between 0.01 and 10,000,000 yuan")
 	}
 	return command(ctx, s, actor, "allocatePledge", in.IdempotencyKey, in, actAllocate, func(ctx context.Context, tx *store.Tx, a org.Actor, now time.Time) (Allocation, error) {
 		var rows []Pledge
@@ -74,6 +74,7 @@ func (s *Service) Allocate(ctx context.Context, actor org.Actor, in AllocateInpu
 		purchase := outbox.Ref{Kind: "pur", ID: in.Purchase}
 		outbox.Link(tx, p.Ref(), e.Ref(), "pays", now)
 		outbox.Link(tx, e.Ref(), purchase, "funds", now)
+		outbox.Link(tx, purchase, e.Ref(), "paid by", now) // so that a trace from the cause down shows the money too
 		outbox.Link(tx, purchase, t.Ref(), "thanks", now)
 		audit.Record(tx, audit.Entry{Actor: a.Person, Seat: a.Acting, Action: actAllocate, Object: p.Ref(),
 			Data: map[string]any{"purchase": in.Purchase, "entry": e.ID, "amount": in.Amount}, At: now})

@@ -32,7 +32,7 @@ func (in *ActInput) check(now time.Time) error {
 	switch in.Action {
 	case ActAgree:
 		if in.Amount < 1 || in.Amount > maxAmount {
-			return fault.Input("amount", "金额须在 0.01 元到 100 万元之间", "the amount is between 0.01 and 1,000,000 yuan")
+			return fault.Input("amount", "金额须在 0.01 元到 1000 万元之间", "the amount is between 0.01 and 10,000,000 yuan")
 		}
 		if !in.Due.After(now) || in.Due.After(now.AddDate(3, 0, 0)) {
 			return fault.Input("due", "到账日期须在今后三年内", "the date is within the next three years")
@@ -40,7 +40,7 @@ func (in *ActInput) check(now time.Time) error {
 		return length("returns", in.Returns, 0, 500)
 	case ActReceive:
 		if in.Amount < 1 || in.Amount > maxAmount {
-			return fault.Input("amount", "金额须在 0.01 元到 100 万元之间", "the amount is between 0.01 and 1,000,000 yuan")
+			return fault.Input("amount", "金额须在 0.01 元到 1000 万元之间", "the amount is between 0.01 and 10,000,000 yuan")
 		}
 		in.Voucher = strings.TrimSpace(in.Voucher)
 		return length("voucher", in.Voucher, 1, 100)

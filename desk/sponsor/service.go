@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"kelian/desk/request"
 	"kelian/desk/tell"
 	"kelian/internal/audit"
 	"kelian/internal/clock"
@@ -26,6 +27,7 @@ type Purchases interface {
 type Options struct {
 	Location  *time.Location // of dates and of numbers per year; nil = UTC
 	Purchases Purchases
+	Requests  request.Reader // of approved agreements
 	Tell      tell.Teller
 }
 
@@ -134,8 +136,8 @@ type PledgeInput struct {
 	IdempotencyKey string
 }
 
-// maxAmount is a million yuan in fen.
-const maxAmount = 100_000_000
+// maxAmount is ten million yuan in fen, as in the forms.
+const maxAmount = 1_000_000_000
 
 // CreatePledge opens a pledge; the actor looks after it.
 func (s *Service) CreatePledge(ctx context.Context, actor org.Actor, in PledgeInput) (Outcome, error) {
@@ -143,26 +145,26 @@ func (s *Service) CreatePledge(ctx context.Context, actor org.Actor, in PledgeIn
 		return Outcome{}, err
 	}
 	if in.Amount < 0 || in.Amount > maxAmount {
-		return Outcome{}, fault.Input("amount", "金额须在 0 到 100 万元之间", "the amount is between 0 and 1,000,000 yuan")
+		return Outcome{}, fault.Input("amount", "金额须在 0 到 1000 万元之间", "the amount is between 0 and 10,000,000 yuan")
 	}
 	if in.Kind != Cash && in.Kind != Goods && in.Kind != InKind {
 		return Outcome{}, fault.Input("kind", "类别只能是 CASH、GOODS 或 SERVICE", "the kind is CASH, GOODS or SERVICE")
 	}
 	return command(ctx, s, actor, "createPledge", in.IdempotencyKey, in, actEdit, func(ctx context.Context, tx *store.Tx, a org.Actor, now time.Time) (Outcome, error) {
-		if err := s.touch(ctx, tx, in.Organisation, now); err != nil {
+		err := s.touch(ctx, tx, in.Organisation, now)
+		if err != nil {
 			return Outcome{}, err
 		}
 		p := &Pledge{ID: id.New(), Organisation: in.Organisation, Kind: in.Kind, State: Lead, Owner: a.Person, Amount: in.Amount,
 			Returns: in.Returns, Version: 1, CreatedAt: now, ChangedAt: now}
 		audit.Record(tx, audit.Entry{Actor: a.Person, Seat: a.Acting, Action: "sponsor.pledge", Object: p.Ref(), Data: map[string]any{"amount": in.Amount}, At: now})
 		changed(tx, p)
-		year := now.In(s.Location).Year()
-		var n int64
-		err := tx.NewRaw(`INSERT INTO counter (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = counter.value + 1 RETURNING value`,
-			fmt.Sprintf("pledge %d", year)).Scan(ctx, &n)
-		p.Number = fmt.Sprintf("赞助 %d-%04d", year, n)
+		// The number's row is locked from here on.
+		if p.Number, err = s.number(ctx, tx, now); err != nil {
+			return Outcome{}, err
+		}
 		tx.Queue(tx.DB.Bun().NewInsert().Model(p))
-		return Outcome{p.ID, p.State, p.Version}, err
+		return Outcome{p.ID, p.State, p.Version}, nil
 	})
 }
 

@@ -330,6 +330,62 @@ func TestAPledgesWayAndWhoMayWalkIt(t *testing.T) {
 	})
 }
 
+func TestAnApprovedAgreement(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		approve := func(form map[string]any) id.ID {
+			req := id.New()
+			w.form, w.requester = form, w.member.Person
+			for range 2 { // the effect twice is one agreement
+				mk.InTx(t, db, func(_ context.Context, tx *store.Tx) error {
+					outbox.Put(tx, outbox.Event{Topic: "workflow.approved", Payload: map[string]any{"request": req, "effect": sponsor.EffectAgree}})
+					return nil
+				})
+				w.drain()
+			}
+			return req
+		}
+		lead, err := w.svc.CreatePledge(bg, w.member, sponsor.PledgeInput{Organisation: w.company, Kind: sponsor.Cash})
+		if err != nil {
+			t.Fatal(err)
+		}
+		form := map[string]any{"lead": lead.Pledge.TypeID("plg"), "company": "星河科技", "kind": "cash", "amount": float64(200000),
+			"returns": []any{map[string]any{"what": "海报署名", "by": "2026-11-01"}, map[string]any{"what": "开幕致谢"}}}
+		req := approve(form)
+		p, err := w.svc.PledgeByID(bg, w.head, lead.Pledge)
+		if err != nil || p.State != sponsor.Agreed || p.Amount != 200000 || !strings.HasPrefix(p.Returns, "海报署名") || !p.DueAt.After(w.clock.Now()) {
+			t.Fatalf("%+v %v", p, err)
+		}
+		if nodes, _, _, err := outbox.Trace(bg, db, p.Ref()); err != nil || len(nodes) != 2 || nodes[1].ID != req {
+			t.Fatal(nodes, err)
+		}
+		// A form without a record opens one, for a company known or not.
+		delete(form, "lead")
+		for _, c := range []string{"新来的商家", "星河科技"} {
+			form["company"] = c
+			approve(form)
+		}
+		all, _, err := w.svc.Pledges(bg, w.head, sponsor.PledgeFilter{State: sponsor.Agreed}, store.Page{First: 10})
+		if err != nil || len(all) != 3 {
+			t.Fatal(all, err)
+		}
+		for _, p := range all {
+			if p.Owner != w.member.Person || p.Number == "" {
+				t.Fatalf("%+v", p)
+			}
+		}
+		if found, err := w.svc.Organisations(bg, w.head, ""); err != nil || len(found) != 2 {
+			t.Fatal(found, err)
+		}
+		// An agreement that does not come is brought to mind.
+		w.clock.Advance(31 * 24 * time.Hour)
+		w.drain()
+		if n := w.toldAbout("pledge.overdue"); n != 2*3 {
+			t.Fatalf("%d told of three overdue pledges", n)
+		}
+	})
+}
+
 func TestAnOverduePledgeIsBroughtToMindUntilItComes(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
@@ -354,6 +410,10 @@ func TestAnOverduePledgeIsBroughtToMindUntilItComes(t *testing.T) {
 		}
 		if err := w.act(w.finance, sponsor.ActInput{Pledge: p, Action: sponsor.ActReceive, Amount: 200000, Voucher: "v"}); err != nil {
 			t.Fatal(err)
+		}
+		var timers int
+		if err := db.R.NewRaw(`SELECT count(*) FROM outbox WHERE owner = ? AND state = 'pending'`, p).Scan(bg, &timers); err != nil || timers != 0 {
+			t.Fatalf("%d timers of a pledge that came, %v", timers, err)
 		}
 		if n := after(30 * day); n != 2 {
 			t.Fatalf("%d after it came", n)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"kelian/desk/property"
+	"kelian/desk/request"
 	"kelian/desk/sponsor"
 	"kelian/desk/tell"
 	"kelian/internal/clock"
@@ -15,6 +16,8 @@ import (
 	"kelian/internal/testkit"
 	mk "kelian/internal/testkit/make"
 	"kelian/org"
+
+	"github.com/uptrace/bun"
 )
 
 // TestMain keeps random checks on two databases short; -rapid.checks asks for
@@ -40,6 +43,13 @@ type world struct {
 	told                          []tell.Message
 	head, member, finance, keeper org.Actor
 	company                       id.ID
+	form                          map[string]any
+	requester                     id.ID
+}
+
+// Form is workflow's side: every request is approved with the world's form.
+func (w *world) Form(context.Context, bun.IDB, id.ID) (map[string]any, request.Meta, error) {
+	return w.form, request.Meta{Requester: w.requester, Status: "APPROVED"}, nil
 }
 
 func newWorld(t *testing.T, db *store.DB) *world {
@@ -48,8 +58,8 @@ func newWorld(t *testing.T, db *store.DB) *world {
 	rules := org.NewTable(sponsor.Rules(), property.Rules())
 	teller := func(_ *store.Tx, m tell.Message) { w.told = append(w.told, m) }
 	w.property = property.New(db, w.clock, rules, property.Options{Location: shanghai})
-	w.svc = sponsor.New(db, w.clock, rules, sponsor.Options{Location: shanghai, Purchases: w.property, Tell: teller})
-	w.handlers = mk.Handlers{"sponsor.overdue": w.svc.OnOverdue, "property.purchase.changed": w.svc.OnPurchaseChanged}
+	w.svc = sponsor.New(db, w.clock, rules, sponsor.Options{Location: shanghai, Purchases: w.property, Requests: w, Tell: teller})
+	w.handlers = mk.Handlers{"sponsor.overdue": w.svc.OnOverdue, "workflow.approved": w.svc.OnApprovedAgree, "property.purchase.changed": w.svc.OnPurchaseChanged}
 	w.handlers.Route()
 	mk.Federation(t, db)
 	w.head = org.Actor{Person: mk.Officer(t, db, "沈悦", "liaison.head"), Lang: "zh"}

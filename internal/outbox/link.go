@@ -38,6 +38,12 @@ func Link(tx *store.Tx, from, to Ref, kind string, at time.Time) {
 		On("CONFLICT DO NOTHING"))
 }
 
+// Linked says whether the object leads to one of the kind.
+func Linked(ctx context.Context, q bun.IDB, from id.ID, kind string) (bool, error) {
+	ok, err := q.NewSelect().Model((*Edge)(nil)).Where("from_id = ?", from).Where("to_kind = ?", kind).Exists(ctx)
+	return ok, store.Busy(err)
+}
+
 // Limits of a trace.
 const (
 	TraceDepth = 10
