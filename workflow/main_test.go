@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -26,7 +27,7 @@ func TestMain(m *testing.M) { testkit.Main(m) }
 // fed is the federation with a service and a clock; people are known by their
 // names, which make their identifiers, so that a trace is the same every time.
 type fed struct {
-	t     *testing.T
+	t     testing.TB
 	db    *store.DB
 	clock *clock.Fake
 	svc   *workflow.Service
@@ -64,7 +65,20 @@ var cast = map[string][]string{
 	"aichair": {"society.ai.chair"}, "cshead": {"college.cs.head"},
 }
 
-func newFed(t *testing.T, db *store.DB) *fed {
+// effects are those that the definitions name and their own tests do not.
+var effects = []string{"property.reserve", "training.schedule"}
+
+func newFed(t testing.TB, db *store.DB) *fed {
+	t.Helper()
+	f := bareFed(t, db)
+	if _, err := f.svc.EnsureBuiltin(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// bareFed is the federation before its first start: nothing is published.
+func bareFed(t testing.TB, db *store.DB) *fed {
 	t.Helper()
 	f := &fed{t: t, db: db, clock: testkit.Clock(), desk: &deskFacts{}}
 	if _, err := org.Seed(context.Background(), db, f.clock, org.Template()); err != nil {
@@ -79,7 +93,7 @@ func newFed(t *testing.T, db *store.DB) *fed {
 		return nil
 	})
 	made := 0
-	o := workflow.Options{Location: time.FixedZone("CST", 8*3600), Effects: known.Effects, Facts: map[string]workflow.FactSource{},
+	o := workflow.Options{Location: time.FixedZone("CST", 8*3600), Effects: append(slices.Clone(known.Effects), effects...), Facts: map[string]workflow.FactSource{},
 		NewID: func() id.ID { made++; return named(fmt.Sprint("made ", made)) }}
 	for _, name := range known.Facts {
 		o.Facts[name] = f.desk
@@ -87,9 +101,6 @@ func newFed(t *testing.T, db *store.DB) *fed {
 	outbox.Route(workflow.TopicDeadline, "workflow")
 	outbox.Route(workflow.TopicApproved, "test")
 	f.svc = workflow.New(db, f.clock, org.NewTable(org.Rules(), workflow.Rules()), o)
-	if _, err := f.svc.EnsureBuiltin(context.Background()); err != nil {
-		t.Fatal(err)
-	}
 	return f
 }
 

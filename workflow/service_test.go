@@ -368,3 +368,15 @@ func TestRequestsOutliveTheNamesTheyUse(t *testing.T) {
 		}
 	})
 }
+
+// What the federation published itself, a new release does not replace.
+func TestOwnVersionsOutrankNewBuiltins(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		f, ctx := bareFed(t, db), context.Background()
+		own := f.publish(strings.Replace(string(builtin(t, "office.property").Source), "value: 50000", "value: 100000", 1))
+		done, err := f.svc.EnsureBuiltin(ctx)
+		if err != nil || len(done) == 0 || slices.ContainsFunc(done, func(p workflow.Published) bool { return p.Definition == own.Definition }) {
+			t.Fatalf("%+v %v", done, err)
+		}
+	})
+}
