@@ -309,7 +309,7 @@ func (v *verdict) commit(ctx context.Context) error {
 		if n, err := res.RowsAffected(); err != nil || n == 0 {
 			return struct{}{}, errors.Join(err, errOvertaken)
 		}
-		moved, err := v.record(tx, now)
+		moved, err := v.record(ctx, tx, now)
 		if err != nil {
 			return struct{}{}, err
 		}

@@ -3,6 +3,7 @@ package netmon_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -64,6 +65,11 @@ func TestSwitchOutageIsOneIncident(t *testing.T) {
 		nodes, _, _, err := outbox.Trace(bg, db, outbox.Ref{Kind: netmon.RefIncident, ID: v.ID})
 		if err != nil || len(nodes) != 2 || nodes[1].Kind != netmon.RefTransition {
 			t.Errorf("trace: %v %v", nodes, err)
+		}
+		var why string
+		if err := db.R.NewRaw(`SELECT why_en FROM transition WHERE subject = ? AND kind = 'NODE' AND to_state = 'DOWN'`, c.hosts[5].String()).Scan(bg, &why); err != nil ||
+			why != "Building 6: up → down, cut off by Access switch" {
+			t.Errorf("a transition in words: %q %v", why, err)
 		}
 	})
 }
@@ -230,7 +236,9 @@ func TestShardIsSweptOnce(t *testing.T) {
 func TestDoubtedCertificateMakesFlatIncidents(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		c := newCampus(t, db, 0, "")
-		m := c.monitor(quick())
+		o := quick()
+		o.Log = slog.New(slog.DiscardHandler) // it says each time that a proof failed
+		m := c.monitor(o)
 		doubt := errors.New("made up")
 		m.Doubt(func() error { return doubt })
 		c.round(m, 0)
@@ -304,6 +312,105 @@ func TestMaintenanceOpensNoIncident(t *testing.T) {
 		c.round(m, 0)
 		if l := c.incidents(); len(l) != 1 || l[0].Roots[0].Host != c.hosts[0] {
 			t.Fatalf("after maintenance: %+v", l)
+		}
+	})
+}
+
+// An open incident whose proof fails later lets go of what it held back, and
+// takes it in again when the proof holds.
+func TestFailedProofReleasesTheSuppressed(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		c := newCampus(t, db, 0, "")
+		o := quick()
+		o.Log = slog.New(slog.DiscardHandler) // it says each time that a proof failed
+		m := c.monitor(o)
+		var doubt error
+		m.Doubt(func() error { return doubt })
+		c.round(m, 0)
+		c.outage()
+		c.round(m, 0)
+		main := c.switchOutage()
+		find := func() (open, merged []netmon.IncidentView) {
+			for _, v := range c.incidents() {
+				switch {
+				case v.ID == main.ID:
+					main = v
+				case v.Open:
+					open = append(open, v)
+				case v.CloseWhy == judge.Merged && v.MergedInto == main.ID:
+					merged = append(merged, v)
+				}
+			}
+			return open, merged
+		}
+		doubt = errors.New("made up")
+		c.net.Restore(c.address[c.hosts[0]])
+		c.round(m, 0)
+		c.round(m, 0)
+		open, _ := find()
+		if len(open) != 5 || !main.Open || main.Certified || len(main.Suppressed) != 0 || len(main.Roots) != 1 {
+			t.Fatalf("%d of their own, and %+v", len(open), main)
+		}
+		doubt = nil
+		c.net.Restore(c.address[c.hosts[1]])
+		c.round(m, 0)
+		c.round(m, 0)
+		open, merged := find()
+		if len(open) != 0 || len(merged) != 4 || !main.Certified || len(main.Suppressed) != 4 {
+			t.Fatalf("%d of their own, %d taken in, and %+v", len(open), len(merged), main)
+		}
+		c.net.Restore()
+		c.round(m, 0)
+		c.round(m, 0)
+		if open, _ = find(); main.Open || len(open) != 0 || main.CloseWhy != judge.Recovered {
+			t.Fatalf("after the end: %+v", main)
+		}
+	})
+}
+
+// The core answers in a shard that is swept before the switch falls silent in
+// another one: only asking the core again tells in this very epoch that it is
+// not the cause.
+func TestAncestorsInOtherShardsAreAskedAgain(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		c := newCampus(t, db, 1, "")
+		o := quick()
+		o.Interval, o.Settle = 10*time.Second, 8*time.Second
+		m := c.monitor(o)
+		c.round(m, 0, 1, 2, 3, 4, 5, 6, 7)
+		c.outage()
+		c.round(m, 0, 1, 2, 3, 4, 5, 6, 7)
+		if v := c.switchOutage(); v.Title.En != "Access switch does not answer, 6 devices affected" {
+			t.Errorf("%+v", v.Title)
+		}
+	})
+}
+
+// Two processes that both believe they judge: the one that commits second
+// finds the epoch judged and changes nothing.
+func TestEpochIsJudgedOnce(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		c := newCampus(t, db, 0, "")
+		a, b := c.monitor(quick()), c.monitor(quick())
+		c.round(a, 0)
+		c.outage()
+		e := c.next()
+		if err := a.SweepShard(bg, 0, e); err != nil {
+			t.Fatal(err)
+		}
+		b.Doubt(func() error { return a.JudgeEpoch(bg, e) }) // while b decides, a commits
+		if err := b.JudgeEpoch(bg, e); err != nil {
+			t.Fatal(err)
+		}
+		c.switchOutage()
+		if n := c.number(`SELECT rounds FROM judge_state`); n != 2 || a.Stats().Judged != 2 || b.Stats().Judged != 0 {
+			t.Errorf("%d epochs judged, %+v, %+v", n, a.Stats(), b.Stats())
+		}
+		c.net.Restore()
+		c.round(b, 0)
+		c.round(b, 0)
+		if v := c.switchOutage(); v.Open {
+			t.Error("the second judge did not go on from there")
 		}
 	})
 }

@@ -2,7 +2,6 @@ package netmon
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"kelian/internal/id"
@@ -87,16 +86,23 @@ type CheckView struct {
 
 // Hosts reads all hosts, sorted by their Chinese names.
 func (s *Service) Hosts(ctx context.Context, actor org.Actor) ([]HostView, error) {
-	return s.hosts(ctx, actor, nil)
+	return s.hosts(ctx, actor, func(t *topology) []*node { return t.live })
 }
 
 // HostsByID reads several hosts at once, for loaders; absent and removed ones
 // are left out.
 func (s *Service) HostsByID(ctx context.Context, actor org.Actor, ids ...id.ID) ([]HostView, error) {
-	return s.hosts(ctx, actor, ids)
+	return s.hosts(ctx, actor, func(t *topology) (out []*node) {
+		for _, i := range ids {
+			if h, err := t.host(i); err == nil {
+				out = append(out, h)
+			}
+		}
+		return out
+	})
 }
 
-func (s *Service) hosts(ctx context.Context, actor org.Actor, only []id.ID) ([]HostView, error) {
+func (s *Service) hosts(ctx context.Context, actor org.Actor, which func(*topology) []*node) ([]HostView, error) {
 	judged, err := s.may(ctx, actor, "netmon.read")
 	if err != nil {
 		return nil, err
@@ -120,12 +126,10 @@ func (s *Service) hosts(ctx context.Context, actor org.Actor, only []id.ID) ([]H
 	}
 	address := s.rules.Can(judged, "netmon.address", org.Object{Unit: "technical"})
 	var out []HostView
-	for _, h := range now.topo.live {
-		if only == nil || slices.Contains(only, h.ID) {
-			v := now.host(h, address)
-			v.Maintenance = until[h.ID]
-			out = append(out, v)
-		}
+	for _, h := range which(now.topo) {
+		v := now.host(h, address)
+		v.Maintenance = until[h.ID]
+		out = append(out, v)
 	}
 	return out, nil
 }

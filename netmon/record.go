@@ -1,6 +1,7 @@
 package netmon
 
 import (
+	"context"
 	"encoding/json"
 	"slices"
 	"time"
@@ -11,36 +12,44 @@ import (
 	"kelian/netmon/judge"
 )
 
-// recordBatch is how many rows one statement inserts.
+// recordBatch is how many rows one statement inserts, and about how many
+// statements are sent together: in its first epoch every host changes.
 const recordBatch = 200
 
-// record queues the epoch's transitions and tells of hosts that changed; it
+// record writes the epoch's transitions and tells of hosts that changed; it
 // gives the node transitions by node.
-func (v *verdict) record(tx *store.Tx, now time.Time) (map[string]id.ID, error) {
+func (v *verdict) record(ctx context.Context, tx *store.Tx, now time.Time) (map[string]id.ID, error) {
 	moved := map[string]id.ID{}
-	rows := make([]transitionRow, 0, len(v.transitions))
-	for _, t := range v.transitions {
-		row, err := v.transition(t, now)
-		if err != nil {
-			return nil, err
+	for chunk := range slices.Chunk(v.transitions, recordBatch) {
+		rows := make([]transitionRow, len(chunk))
+		for i, t := range chunk {
+			var err error
+			if rows[i], err = v.transition(t, now); err != nil {
+				return nil, err
+			}
+			if t.Kind != judge.OfNode {
+				continue
+			}
+			moved[t.ID] = rows[i].ID
+			if t.ID == t.Host {
+				outbox.Put(tx, outbox.Event{Topic: TopicHost, Aggregate: rows[i].Host, Version: v.epoch, Payload: hostPayload{rows[i].Host, string(t.To)}})
+			}
 		}
-		rows = append(rows, row)
-		if t.Kind != judge.OfNode {
-			continue
+		tx.Queue(tx.DB.Bun().NewInsert().Model(&rows))
+		if len(chunk) == recordBatch {
+			if err := tx.Flush(ctx); err != nil {
+				return nil, err
+			}
 		}
-		moved[t.ID] = row.ID
-		if t.ID == t.Host {
-			outbox.Put(tx, outbox.Event{Topic: TopicHost, Aggregate: row.Host, Version: v.epoch, Payload: hostPayload{row.Host, string(t.To)}})
-		}
-	}
-	for chunk := range slices.Chunk(rows, recordBatch) {
-		tx.Queue(tx.DB.Bun().NewInsert().Model(&chunk))
 	}
 	return moved, nil
 }
 
 func (v *verdict) transition(t judge.Transition, now time.Time) (transitionRow, error) {
-	why := v.t.words(t.Why.Zh, t.Why.En)
+	why := v.t.moved(t)
+	if t.Kind == judge.OfVantage {
+		why = v.t.words(t.Why.Zh, t.Why.En)
+	}
 	row := transitionRow{ID: id.New(), Kind: string(t.Kind), Subject: t.ID, Epoch: t.Epoch, FromState: string(t.From), ToState: string(t.To),
 		FromOverlay: int(t.Was), ToOverlay: int(t.Now), WhyZh: why.Zh, WhyEn: why.En, At: now}
 	if t.Host != "" {

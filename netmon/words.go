@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+
+	"kelian/netmon/judge"
 )
 
 // mark stands for a host's or check's name in the judge's texts, which know
@@ -80,4 +82,25 @@ func clip(s string) string {
 		return string(r[:299]) + "…"
 	}
 	return s
+}
+
+var stateWords = map[judge.State]Words{
+	judge.Unknown: {"未知", "unknown"}, judge.Up: {"正常", "up"}, judge.Suspect: {"可疑", "suspect"},
+	judge.Down: {"故障", "down"}, judge.Recovering: {"恢复中", "recovering"}, judge.Sick: {"自身异常", "sick"},
+}
+
+// moved says in words what a transition of a host or check was.
+func (t *topology) moved(x judge.Transition) Words {
+	n, from, to := t.fullName(x.ID), stateWords[x.From], stateWords[x.To]
+	w := Words{n.Zh + "：" + from.Zh + " → " + to.Zh, n.En + ": " + from.En + " → " + to.En}
+	if x.Now&judge.Unreachable != 0 && len(x.Roots) > 0 {
+		var zh, en []string
+		for _, r := range x.Roots[:min(len(x.Roots), titleNames)] {
+			root := t.fullName(r)
+			zh, en = append(zh, root.Zh), append(en, root.En)
+		}
+		w.Zh += "，受 " + strings.Join(zh, "、") + " 牵连"
+		w.En += ", cut off by " + strings.Join(en, ", ")
+	}
+	return w
 }
