@@ -224,7 +224,7 @@ func nodesOf(ctx context.Context, q bun.IDB, incidents ...id.ID) ([]incidentNode
 // for the repair desk.
 func (s *Service) OpenForBuilding(ctx context.Context, q bun.IDB, building string) (incident id.ID, text struct{ Zh, En string }, ok bool, err error) {
 	var row incidentRow
-	err = q.NewRaw(`SELECT i.id, i.number, i.title_zh, i.title_en FROM incident AS i
+	err = q.NewRaw(`SELECT i.id, i.number, i.opened_at, i.title_zh, i.title_en FROM incident AS i
 		WHERE i.closed_at IS NULL AND EXISTS (SELECT 1 FROM incident_node AS n JOIN host_building AS b ON b.host = n.host
 			WHERE n.incident = i.id AND n.left_epoch IS NULL AND b.key = ?)
 		ORDER BY i.opened_at DESC, i.id DESC LIMIT 1`, buildingKey(building)).Scan(ctx, &row)
@@ -234,7 +234,9 @@ func (s *Service) OpenForBuilding(ctx context.Context, q bun.IDB, building strin
 	if err != nil {
 		return id.Nil, text, false, store.Busy(err)
 	}
-	text = Words{"故障 " + row.Number + "：" + row.TitleZh + "，正在处理", "Incident " + row.Number + ": " + row.TitleEn + "; it is being worked on"}
+	since := row.OpenedAt.In(s.Location)
+	text = Words{"故障 " + row.Number + "：" + row.TitleZh + "（" + since.Format("1月2日 15:04") + " 起），正在处理",
+		"Incident " + row.Number + ": " + row.TitleEn + " (since " + since.Format("2 Jan 15:04") + "); it is being worked on"}
 	return row.ID, text, true, nil
 }
 

@@ -32,6 +32,7 @@ type Options struct {
 	Prober    Prober         // for pings on demand; nil = there are none in this process
 	Resolver  probe.Resolver // for targets that are names; nil = the system's
 	ShardSize int            // checks of one shard; 0 = ShardSize
+	Location  *time.Location // of times in words; nil = UTC
 }
 
 // Service manages hosts and incidents, and reads them.
@@ -53,6 +54,9 @@ func New(db *store.DB, c clock.Clock, rules *org.Table, o Options) *Service {
 	}
 	if o.ShardSize <= 0 {
 		o.ShardSize = ShardSize
+	}
+	if o.Location == nil {
+		o.Location = time.UTC
 	}
 	return &Service{db: db, clock: c, rules: rules, Options: o, pings: map[id.ID]time.Time{}}
 }

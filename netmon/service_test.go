@@ -271,7 +271,8 @@ func TestBuildingsKnowTheirIncident(t *testing.T) {
 		c.round(m, 0)
 		v := c.switchOutage()
 		got, text, ok, err := c.svc.OpenForBuilding(bg, db.R, " t3 ")
-		if err != nil || !ok || got != v.ID || !strings.Contains(text.Zh, v.Number) || !strings.Contains(text.En, "Access switch") {
+		if err != nil || !ok || got != v.ID || !strings.Contains(text.Zh, v.Number) || !strings.Contains(text.En, "Access switch") ||
+			!strings.Contains(text.Zh, v.OpenedAt.UTC().Format("（1月2日 15:04 起）")) {
 			t.Errorf("%v %+v %v %v", got, text, ok, err)
 		}
 		if _, _, ok, err := c.svc.OpenForBuilding(bg, db.R, "T99"); ok || err != nil {
