@@ -127,6 +127,10 @@ func (b *asks) seat(k int, e SeatExpr) {
 	if code == "" {
 		return
 	}
+	if e.Kind == SeatRole && colleges == 0 {
+		b.named(k, code+"."+e.Role)
+		return
+	}
 	if e.Kind == SeatVice {
 		b.units = append(b.units, fmt.Sprintf(`SELECT %d AS k, u.id AS id, u.parent AS parent, 0 AS depth FROM %s`, k, unitFrom(colleges)))
 		b.uArgs = append(b.uArgs, code)

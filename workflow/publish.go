@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -84,7 +85,8 @@ func (s *Service) Publish(ctx context.Context, actor org.Actor, in PublishInput)
 			return Published{}, err
 		}
 		if loadErr != nil {
-			problems, _ := loadErr.(Problems) //nolint:errorlint // Load's error is Problems, unwrapped
+			var problems Problems
+			errors.As(loadErr, &problems)
 			return Published{}, fault.Refuse("DEFINITION_INVALID", "流程定义有误，没有发布", "the definition has mistakes and was not published").
 				With(problems).At("source").Because(loadErr)
 		}

@@ -138,8 +138,6 @@ func (f *fed) rings() int {
 				due = append(due, d)
 			}
 		}
-		// The outbox promises no order; a trace needs one.
-		slices.SortFunc(due, func(a, b outbox.Delivery) int { return strings.Compare(a.Payload, b.Payload) })
 		for _, d := range due {
 			n++
 			if err := f.svc.OnDeadline(context.Background(), d); err != nil && !errors.Is(err, store.ErrStale) {

@@ -275,28 +275,38 @@ func (t *thread) taskOf(name string) id.ID {
 	return id.Nil
 }
 
-// saveTimers arms the timers that are new and voids those that are over.
+// saveTimers arms the next timer of each open step and voids those that are
+// over. One is enough: when it rings, the step's next one is armed.
 func (t *thread) saveTimers() {
-	before, after := t.before.Timers(), t.st.Timers()
+	before, after := nextTimers(t.before), nextTimers(t.st)
 	var gone []string
-	for _, x := range before {
-		if !slices.Contains(after, x) {
-			gone = append(gone, timerName(x))
+	for _, name := range sortedKeys(before) {
+		if _, still := after[name]; !still {
+			gone = append(gone, name)
 		}
 	}
 	if len(gone) > 0 {
 		outbox.Void(t.tx, t.row.ID, gone...)
 	}
-	for _, x := range after {
-		if !slices.Contains(before, x) {
-			outbox.Timer(t.tx, t.row.ID, timerName(x), outbox.Event{Topic: TopicDeadline, Aggregate: t.row.ID, Version: t.row.Seq, DueAt: x.At,
+	for _, name := range sortedKeys(after) {
+		if x := after[name]; x != before[name] {
+			outbox.Timer(t.tx, t.row.ID, name, outbox.Event{Topic: TopicDeadline, Aggregate: t.row.ID, Version: t.row.Seq, DueAt: x.At,
 				Payload: deadlinePayload{Request: t.row.ID, Step: x.Step, Round: x.Round, N: x.N}})
 		}
 	}
 }
 
-func timerName(x flow.Timer) string {
-	return x.Step + "#" + strconv.Itoa(x.Round) + "." + strconv.Itoa(x.N)
+// nextTimers is the earliest timer of each step's round; a reminder comes
+// before what happens at the same moment.
+func nextTimers(st flow.State) map[string]flow.Timer {
+	out := map[string]flow.Timer{}
+	for _, x := range st.Timers() {
+		name := x.Step + "#" + strconv.Itoa(x.Round)
+		if now, ok := out[name]; !ok || x.At.Before(now.At) || x.At.Equal(now.At) && now.N == 0 {
+			out[name] = x
+		}
+	}
+	return out
 }
 
 // tell puts what others act on: that the request changed, reminders, effects.
