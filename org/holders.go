@@ -31,3 +31,24 @@ func (s *Service) SeatHolders(ctx context.Context, actor Actor, seats ...string)
 	}
 	return out, noRows(err)
 }
+
+// NamesFor gives names as the actor may know them, for loaders: officers' and
+// one's own in full, other people's masked, Erased where there is none.
+func (s *Service) NamesFor(ctx context.Context, actor Actor, ids ...id.ID) (map[id.ID]string, error) {
+	out := map[id.ID]string{}
+	if len(ids) == 0 {
+		return out, nil
+	}
+	var rows []Person
+	if err := noRows(s.db.R.NewSelect().Model(&rows).Where("id IN (?)", bun.List(ids)).Scan(ctx)); err != nil {
+		return nil, err
+	}
+	names, err := Names(ctx, s.db.R, ids...)
+	for _, p := range rows {
+		out[p.ID] = names[p.ID]
+		if p.ErasedAt.IsZero() && (actor.Anonymous() || p.Kind != Officer && p.ID != actor.Person) {
+			out[p.ID] = Mask(names[p.ID])
+		}
+	}
+	return out, err
+}

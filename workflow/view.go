@@ -137,10 +137,16 @@ func (s *Service) view(ctx context.Context, a org.Actor, r *row, st flow.State, 
 	if err != nil {
 		return View{}, err
 	}
-	v := viewer{svc: s, actor: a, row: r, st: st, def: d, hidden: s.hiddenTo(a, d, r, st)}
-	if err := v.load(ctx); err != nil {
+	v := &viewer{svc: s, actor: a, row: r, st: st, def: d, hidden: s.hiddenTo(a, d, r, st)}
+	if err := s.readFor(ctx, []*viewer{v}); err != nil {
 		return View{}, err
 	}
+	return v.view(summary)
+}
+
+// view builds the View once what it needs was read.
+func (v *viewer) view(summary Summary) (View, error) {
+	r, st := v.row, v.st
 	form := stored(r.Form)
 	var strip []string
 	for _, p := range sortedLeaves(form) {
@@ -153,6 +159,7 @@ func (s *Service) view(ctx context.Context, a org.Actor, r *row, st flow.State, 
 	for _, name := range sortedKeys(st.Desk) {
 		out.Desk = append(out.Desk, DeskFact{name, st.Desk[name]})
 	}
+	var err error
 	if out.Revisions, err = v.revisions(); err != nil {
 		return View{}, err
 	}
@@ -163,7 +170,7 @@ func (s *Service) view(ctx context.Context, a org.Actor, r *row, st flow.State, 
 	return out, nil
 }
 
-// viewer builds a View out of what load has read.
+// viewer builds a View out of what readFor has read.
 type viewer struct {
 	svc    *Service
 	actor  org.Actor
@@ -175,30 +182,6 @@ type viewer struct {
 	events []flow.Event
 	texts  map[string]string // personal rows of the request
 	names  map[id.ID]string
-}
-
-func (v *viewer) load(ctx context.Context) error {
-	q := v.svc.db.R
-	err := q.NewSelect().Model(&v.revs).Where("request_id = ?", v.row.ID).OrderExpr("rev").Scan(ctx)
-	if err != nil && !store.NoRows(err) {
-		return store.Busy(err)
-	}
-	var rows []eventRow
-	err = q.NewSelect().Model(&rows).Where("request_id = ?", v.row.ID).
-		Where("type IN ('commented', 'resubmitted', 'closed', 'sent_back')").OrderExpr("seq").Scan(ctx)
-	if err != nil && !store.NoRows(err) {
-		return store.Busy(err)
-	}
-	if v.events, err = readEvents(rows); err != nil {
-		return err
-	}
-	all, err := org.PersonalOf(ctx, q, v.row.ID)
-	if err != nil {
-		return err
-	}
-	v.texts = all[v.row.ID]
-	v.names, err = org.Names(ctx, q, v.people()...)
-	return err
 }
 
 // people is everybody who is named.

@@ -106,20 +106,7 @@ func (s *Service) Assignments(ctx context.Context, actor org.Actor, ticket id.ID
 	if err != nil {
 		return nil, err
 	}
-	var people []id.ID
-	for i := range rows {
-		people = append(append(people, rows[i].Person), rows[i].Explanation().People()...)
-	}
-	names, err := org.Names(ctx, s.db.R, people...)
-	if err != nil {
-		return nil, err
-	}
-	var out []Asked
-	for i := range rows {
-		r := &rows[i]
-		out = append(out, Asked{r.ID, r.Person, names[r.Person], r.State, r.How, r.Explanation().Sentence(names), r.OfferedAt, r.Deadline, r.AnsweredAt, r.EndedAt})
-	}
-	return out, nil
+	return s.asked(ctx, rows)
 }
 
 func (s *Service) visible(ctx context.Context, actor org.Actor, ticket id.ID) (*Ticket, org.Actor, error) {

@@ -1,0 +1,181 @@
+package graph
+
+import (
+	"context"
+	"sync/atomic"
+
+	"kelian/desk/property"
+	"kelian/desk/repair"
+	"kelian/desk/sponsor"
+	"kelian/desk/training"
+	"kelian/graph/loader"
+	"kelian/graph/model"
+	"kelian/internal/id"
+	"kelian/netmon"
+	"kelian/org"
+	"kelian/workflow"
+)
+
+// loaders read for one operation, as one caller.
+type loaders struct {
+	names         *loader.Loader[id.ID, string]
+	federation    *loader.Loader[struct{}, *federation]
+	holders       *loader.Loader[string, []id.ID]
+	summaries     *loader.Loader[id.ID, workflow.Summary]
+	views         *loader.Loader[id.ID, workflow.View]
+	hosts         *loader.Loader[id.ID, netmon.HostView]
+	proven        *loader.Loader[id.ID, netmon.IncidentView]
+	asked         *loader.Loader[id.ID, []repair.Asked]
+	lines         *loader.Loader[id.ID, []property.Line]
+	organisations *loader.Loader[id.ID, *sponsor.Organisation]
+	thanks        *loader.Loader[id.ID, int]
+	sessions      *loader.Loader[id.ID, training.Session]
+}
+
+// federation is all units and seats; they are few and public.
+type federation struct {
+	units  []org.Unit
+	byID   map[id.ID]org.Unit
+	byCode map[string]org.Unit
+	seats  map[id.ID][]org.Seat
+	named  map[string]org.Seat
+}
+
+// scope keeps the loaders of an operation. A mutation begins with new ones, for
+// what was read before it may be old.
+type scope struct{ now atomic.Pointer[loaders] }
+
+type scopeKey struct{}
+
+func (d *door) prepare(ctx context.Context) context.Context {
+	s := &scope{}
+	s.now.Store(d.loaders(ctx))
+	return context.WithValue(ctx, scopeKey{}, s)
+}
+
+// load gives the operation's loaders.
+func (r *Resolver) load(ctx context.Context) *loaders {
+	if s, ok := ctx.Value(scopeKey{}).(*scope); ok {
+		return s.now.Load()
+	}
+	return (&door{r.Deps}).loaders(ctx)
+}
+
+// renew forgets what was read.
+func (r *Resolver) renew(ctx context.Context) {
+	if s, ok := ctx.Value(scopeKey{}).(*scope); ok {
+		s.now.Store((&door{r.Deps}).loaders(ctx))
+	}
+}
+
+func (d *door) loaders(ctx context.Context) *loaders {
+	who := actorOf(ctx)
+	l := &loaders{}
+	l.names = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID]string, error) {
+		return d.Org.NamesFor(ctx, who, ids...)
+	})
+	l.federation = loader.New(func(ctx context.Context, _ []struct{}) (map[struct{}]*federation, error) {
+		f, err := d.federation(ctx, who)
+		return map[struct{}]*federation{{}: f}, err
+	})
+	l.holders = loader.New(func(ctx context.Context, seats []string) (map[string][]id.ID, error) {
+		out, err := d.Org.SeatHolders(ctx, who, seats...)
+		for _, people := range out {
+			l.names.Want(people...)
+		}
+		return out, err
+	})
+	l.summaries = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID]workflow.Summary, error) {
+		out, err := d.Workflow.Summaries(ctx, who, ids...)
+		for _, s := range out {
+			l.names.Want(s.Requester)
+		}
+		return out, err
+	})
+	l.views = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID]workflow.View, error) {
+		return d.Workflow.Views(ctx, who, ids...)
+	})
+	d.netmonLoaders(l, who)
+	d.deskLoaders(l, who)
+	return l
+}
+
+func (d *door) netmonLoaders(l *loaders, who org.Actor) {
+	l.hosts = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID]netmon.HostView, error) {
+		list, err := d.Netmon.HostsByID(ctx, who, ids...)
+		return byKey(list, func(h netmon.HostView) id.ID { return h.ID }), err
+	})
+	l.proven = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID]netmon.IncidentView, error) {
+		list, err := d.Netmon.ProvenByID(ctx, who, ids...)
+		return byKey(list, func(v netmon.IncidentView) id.ID { return v.ID }), err
+	})
+}
+
+func (d *door) deskLoaders(l *loaders, who org.Actor) {
+	l.asked = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID][]repair.Asked, error) {
+		return d.Repair.AssignmentsOf(ctx, who, ids...)
+	})
+	l.lines = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID][]property.Line, error) {
+		return d.Property.LinesOf(ctx, who, ids...)
+	})
+	l.organisations = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID]*sponsor.Organisation, error) {
+		return d.Sponsor.OrganisationsByID(ctx, who, ids...)
+	})
+	l.thanks = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID]int, error) {
+		list, err := d.Sponsor.ThanksOf(ctx, who, ids...)
+		out := map[id.ID]int{}
+		for _, t := range list {
+			if t.DoneAt.IsZero() && t.VoidAt.IsZero() {
+				out[t.Pledge]++
+			}
+		}
+		return out, err
+	})
+	l.sessions = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID]training.Session, error) {
+		return d.Training.SessionsByID(ctx, who, ids...)
+	})
+}
+
+func (d *door) federation(ctx context.Context, who org.Actor) (*federation, error) {
+	units, err := d.Org.Units(ctx, who)
+	if err != nil {
+		return nil, err
+	}
+	seats, err := d.Org.Seats(ctx, who, "")
+	if err != nil {
+		return nil, err
+	}
+	f := &federation{units: units, byID: map[id.ID]org.Unit{}, byCode: map[string]org.Unit{}, seats: map[id.ID][]org.Seat{}, named: map[string]org.Seat{}}
+	for _, u := range units {
+		f.byID[u.ID], f.byCode[u.Code] = u, u
+	}
+	for _, s := range seats {
+		f.seats[s.UnitID] = append(f.seats[s.UnitID], s)
+		f.named[s.Name] = s
+	}
+	return f, nil
+}
+
+func byKey[V any](list []V, key func(V) id.ID) map[id.ID]V {
+	out := make(map[id.ID]V, len(list))
+	for _, v := range list {
+		out[key(v)] = v
+	}
+	return out
+}
+
+// person names somebody; known is the name where the domain told it.
+func (r *Resolver) person(ctx context.Context, who id.ID, known string) model.Person {
+	if known == "" {
+		r.load(ctx).names.Want(who)
+	}
+	return model.Person{ID: who.TypeID("per"), Key: who, Known: known}
+}
+
+func (r *Resolver) personOrNil(ctx context.Context, who id.ID, known string) *model.Person {
+	if who.IsZero() {
+		return nil
+	}
+	p := r.person(ctx, who, known)
+	return &p
+}
