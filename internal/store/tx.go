@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"kelian/internal/fault"
@@ -64,17 +65,18 @@ func (tx *Tx) OnCommit(fn func()) { tx.onCommit = append(tx.onCommit, fn) }
 // batch gives the queued statements as messages: PostgreSQL takes them all in
 // one, for SQLite a message costs nothing.
 func (tx *Tx) batch() []string {
-	var out []string
-	if tx.DB.Postgres() {
-		all := ""
-		for _, q := range tx.queue {
-			all += q.sql + ";\n"
-		}
-		if all != "" {
-			out = []string{all}
-		}
-		return out
+	if len(tx.queue) == 0 {
+		return nil
 	}
+	if tx.DB.Postgres() {
+		var all strings.Builder
+		for _, q := range tx.queue {
+			all.WriteString(q.sql)
+			all.WriteString(";\n")
+		}
+		return []string{all.String()}
+	}
+	var out []string
 	for _, q := range tx.queue {
 		out = append(out, q.sql)
 	}

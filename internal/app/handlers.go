@@ -1,0 +1,67 @@
+package app
+
+import (
+	"context"
+
+	"kelian/desk/property"
+	"kelian/desk/sponsor"
+	"kelian/desk/training"
+	"kelian/internal/outbox"
+	"kelian/jobs"
+)
+
+// handlers binds every topic to those who handle it; the consumer's name is
+// part of a row and does not change.
+func (a *App) handlers() {
+	r := jobs.NewRegistry()
+	a.Registry = r
+	for topic, h := range a.Repair.Handlers() {
+		r.Handle(topic, "repair", h)
+	}
+	for topic, h := range map[string]jobs.Handler{
+		"netmon.incident.opened": a.onIncident("incident.opened"),
+		"netmon.incident.closed": a.onIncident("incident.closed"),
+		"workflow.task.opened":   a.onTask("workflow.task"),
+		"workflow.task.reminded": a.onTask("workflow.deadline"),
+		"workflow.changed":       a.onRequest,
+		"notify.requested":       a.Notify.OnRequested,
+		"notify.send":            a.Notify.OnSend,
+		"notify.retry":           a.Notify.OnRetry,
+		"notify.untold":          a.Notify.OnUntold,
+	} {
+		r.Handle(topic, "notify", h)
+	}
+	r.Handle("workflow.deadline", "workflow", a.Workflow.OnDeadline)
+	r.Handle("workflow.changed", "property", a.Property.OnRequestChanged)
+	r.Handle("workflow.rejected", "property", a.Property.OnRejected)
+	r.Handle("workflow.approved", "effects", a.onApproved)
+	r.Handle("property.purchase.changed", "sponsor", a.Sponsor.OnPurchaseChanged)
+	r.Handle("workflow.changed", "training", a.Training.OnRequestChanged)
+	r.Handle("training.task.ask", "training", a.Training.OnAsk)
+	r.Handle("training.task.warn", "training", a.Training.OnWarn)
+	r.Handle("training.offer.lapsed", "training", a.Training.OnOfferLapsed)
+	r.Handle("sponsor.overdue", "sponsor", a.Sponsor.OnOverdue)
+}
+
+// onApproved gives an approval's effect to the desk that handles it.
+func (a *App) onApproved(ctx context.Context, d outbox.Delivery) error {
+	var p struct{ Effect string }
+	if err := d.Decode(&p); err != nil {
+		return err
+	}
+	switch p.Effect {
+	case property.EffectPurchase:
+		return a.Property.OnApprovedPurchase(ctx, d)
+	case property.EffectReserve:
+		return a.Property.OnApprovedReserve(ctx, d)
+	case sponsor.EffectAgree:
+		return a.Sponsor.OnApprovedAgree(ctx, d)
+	case training.EffectSchedule:
+		return a.Training.OnApprovedTraining(ctx, d)
+	}
+	return outbox.Permanent(errUnknownEffect(p.Effect))
+}
+
+type errUnknownEffect string
+
+func (e errUnknownEffect) Error() string { return "nobody handles the effect " + string(e) }

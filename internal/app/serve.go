@@ -1,0 +1,253 @@
+package app
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"kelian/internal/config"
+	"kelian/internal/httpd"
+	"kelian/internal/outbox"
+	"kelian/jobs"
+	"kelian/netmon"
+)
+
+// Roles of a process.
+const (
+	RoleAPI     = "api"
+	RoleWorker  = "worker"
+	RoleMonitor = "monitor"
+)
+
+var allRoles = []string{RoleAPI, RoleWorker, RoleMonitor}
+
+// drain is how long a stopping process may take.
+const drain = 30 * time.Second
+
+// Serve runs the roles until ctx ends, then drains.
+func Serve(ctx context.Context, flags config.Flags, roles []string, out io.Writer) error {
+	v, err := config.Read(flags, os.LookupEnv, nil)
+	if err != nil {
+		return err
+	}
+	first, err := v.Parse(true)
+	if err != nil {
+		return err
+	}
+	whole := slices.Equal(sorted(roles), sorted(allRoles))
+	if first.RedisURL == "" && !whole {
+		return errors.New("without a Redis (KELIAN_REDIS_URL) the queue lives inside one process: run all roles in one, or give it a Redis")
+	}
+	release := func() {}
+	if whole || first.RedisURL == "" {
+		if release, err = holdLock(first.DataDir); err != nil {
+			return err
+		}
+	}
+	defer release()
+	c, err := withStored(ctx, flags, first)
+	if err != nil {
+		return err
+	}
+	log := NewLog(c.LogLevel, os.Stderr)
+	o := Options{Migrate: true}
+	faultOptions(&o)
+	a, err := Open(ctx, c, log, o)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	if err := a.announce(ctx, out); err != nil {
+		return err
+	}
+	return a.Run(ctx, roles)
+}
+
+func sorted(s []string) []string { s = slices.Clone(s); slices.Sort(s); return slices.Compact(s) }
+
+// withStored reads the settings again, now with those that stand in the table.
+func withStored(ctx context.Context, flags config.Flags, c config.Config) (config.Config, error) {
+	stored, err := storedSettings(ctx, c)
+	if err != nil {
+		return c, err
+	}
+	v, err := config.Read(flags, os.LookupEnv, stored)
+	if err != nil {
+		return c, err
+	}
+	return v.Parse(true)
+}
+
+// NewLog is the process's log: JSON lines.
+func NewLog(level string, w io.Writer) *slog.Logger {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		l = slog.LevelInfo
+	}
+	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{Level: l}))
+}
+
+// Run does the roles until ctx ends or one of them fails, then drains: no new
+// work is taken, what runs is awaited.
+func (a *App) Run(ctx context.Context, roles []string) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var wg sync.WaitGroup
+	loop := func(f func(context.Context)) { wg.Go(func() { f(ctx) }) }
+	var stops []func()
+	loop(func(ctx context.Context) { outbox.Notify(ctx, a.DB, a.Log) })
+
+	if slices.Contains(roles, RoleAPI) {
+		loop(a.Feed.Run)
+		stop, err := a.listen(cancel)
+		if err != nil {
+			cancel(err)
+			wg.Wait()
+			return err
+		}
+		stops = append(stops, stop)
+	}
+	if slices.Contains(roles, RoleWorker) {
+		w := &jobs.Worker{DB: a.DB, Clock: a.Clock, Redis: a.Queue, Registry: a.Registry, Log: a.Log, Timing: a.options.Timing, Handled: a.options.Handled}
+		stop, err := w.Start()
+		if err != nil {
+			a.Log.Warn("the queue does not answer yet; the worker starts when it does", "error", err)
+			loop(func(ctx context.Context) { a.startLater(ctx, w) })
+		} else {
+			stops = append(stops, stop)
+		}
+		loop(jobs.Relay{DB: a.DB, Clock: a.Clock, Redis: a.Queue, Log: a.Log, Timing: a.options.Timing}.Run)
+		loop(jobs.Sealer{DB: a.DB, Clock: a.Clock, Log: a.Log, Key: sealKey(a.Config.SecretKey), Origin: origin(a.Config), Dir: a.Config.DataDir + "/checkpoints"}.Run)
+		loop(func(ctx context.Context) { jobs.RunRetention(ctx, a.DB, a.Clock, a.Log, retention()) })
+		loop(a.purge)
+	}
+	if slices.Contains(roles, RoleMonitor) {
+		stop, err := a.monitor(ctx, &wg)
+		if err != nil {
+			cancel(err)
+			wg.Wait()
+			return err
+		}
+		stops = append(stops, stop)
+	}
+	<-ctx.Done()
+	a.Log.Info("stopping")
+	for _, stop := range stops {
+		stop()
+	}
+	wg.Wait()
+	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return nil
+}
+
+// startLater starts the worker as soon as the queue answers; it stops with ctx.
+func (a *App) startLater(ctx context.Context, w *jobs.Worker) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if stop, err := w.Start(); err == nil {
+			a.Log.Info("the worker has started")
+			<-ctx.Done()
+			stop()
+			return
+		}
+	}
+}
+
+// monitor sweeps and judges; shards come by the queue, and if it is away the
+// monitor takes them by itself.
+func (a *App) monitor(ctx context.Context, wg *sync.WaitGroup) (stop func(), err error) {
+	sweeps := jobs.NewSweeps(a.Queue)
+	o := netmon.MonitorOptions{Interval: a.options.Interval, Location: a.Config.Timezone, Log: a.Log, Enqueue: sweeps.Enqueue}
+	m, err := netmon.NewMonitor(a.DB, a.Clock, a.Prober, o)
+	if err != nil {
+		sweeps.Close()
+		return nil, err
+	}
+	wg.Go(func() { m.Run(ctx) })
+	end, err := jobs.Sweeper{Redis: a.Queue, Log: a.Log, Do: m.SweepShard}.Start()
+	if err != nil {
+		a.Log.Warn("the queue does not answer; the monitor takes its shards by itself", "error", err)
+		end = func() {}
+	}
+	return func() { end(); sweeps.Close() }, nil
+}
+
+// listen opens the public and the admin address.
+func (a *App) listen(fail context.CancelCauseFunc) (stop func(), err error) {
+	health := httpd.NewHealth(a.Log, httpd.Check{Name: "database", Run: a.pingDatabase})
+	srv, err := a.server(health)
+	if err != nil {
+		return nil, err
+	}
+	ln, err := net.Listen("tcp", a.Config.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w", a.Config.Listen, err)
+	}
+	adminLn, err := net.Listen("tcp", a.Config.AdminListen)
+	if err != nil {
+		_ = ln.Close()
+		return nil, fmt.Errorf("listen on the admin address %s: %w", a.Config.AdminListen, err)
+	}
+	admin := httpd.NewAdminServer(httpd.NewAdmin(a.Metrics(), health))
+	mux := httpd.NewAdmin(a.Metrics(), health)
+	if a.options.Admin != nil {
+		a.options.Admin(mux)
+	}
+	admin.Handler = httpd.AdminHandler(mux)
+	go func() {
+		if err := srv.Serve(ln); err != nil {
+			fail(err)
+		}
+	}()
+	go func() {
+		if err := admin.Serve(adminLn); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			fail(err)
+		}
+	}()
+	a.Log.Info("listening", "address", ln.Addr().String(), "admin", adminLn.Addr().String())
+	return func() {
+		ctx, cancel := context.WithTimeout(context.Background(), drain)
+		defer cancel()
+		if err := srv.Shutdown(ctx); err != nil {
+			a.Log.Warn("some requests were cut", "error", err)
+		}
+		_ = admin.Close()
+	}, nil
+}
+
+func (a *App) pingDatabase(ctx context.Context) error { return a.DB.R.PingContext(ctx) }
+
+func (a *App) tls() (*tls.Config, error) {
+	if a.Config.TLSCert == "" {
+		return nil, nil
+	}
+	cert, err := tls.LoadX509KeyPair(a.Config.TLSCert, a.Config.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("tls-cert, tls-key: %w", err)
+	}
+	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
+}
+
+func origin(c config.Config) string {
+	if c.PublicURL != "" {
+		return c.PublicURL
+	}
+	return "kelian"
+}
