@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -162,7 +163,7 @@ func secret(text, dir string, makeKey bool) ([]byte, error) {
 			return newSecret(path)
 		case err != nil:
 			return nil, fmt.Errorf("no secret key: set KELIAN_SECRET_KEY or start serve once, which makes %s: %w", path, err)
-		case info.Mode().Perm()&0o077 != 0:
+		case runtime.GOOS != "windows" && info.Mode().Perm()&0o077 != 0: // Windows keeps no such bits
 			return nil, fmt.Errorf("%s can be read by others: chmod 600 it", path)
 		}
 		raw, err := os.ReadFile(path)
