@@ -32,6 +32,9 @@ func (s *Service) render(n *Notification, lang, path string) Rendered {
 	}
 	params := map[string]string{}
 	_ = json.Unmarshal([]byte(n.Params), &params) // Put wrote it
+	if code := s.secret(n); code != "" {
+		params["code"] = code
+	}
 	head := "【科联】"
 	if lang == "en" {
 		head = "[Kelian] "

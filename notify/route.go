@@ -205,6 +205,15 @@ func (s *Service) reach(ctx context.Context, q bun.IDB, n *Notification) (reach,
 		for field, value := range all[n.Subject] {
 			v[field[strings.LastIndexByte(field, '.')+1:]] = value
 		}
+		if len(v) == 0 { // the subject may be one contact of a person, and nothing else is meant
+			c, ok, err := org.ContactByID(ctx, q, n.Subject)
+			if err != nil {
+				return r, err
+			}
+			if ok {
+				v[c.Kind] = c.Value
+			}
+		}
 		r.mailbox, r.phone, r.wechat = mailbox(v["email"], v["qq"]), v["phone"], v["wechat"]
 		if r.lang == "" {
 			r.lang = "zh"

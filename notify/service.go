@@ -22,7 +22,10 @@ type Options struct {
 	// Resolve turns a path that names what its secret is made of into the path
 	// with the secret, when the message is rendered: no secret is stored. nil =
 	// paths are what they are.
-	Resolve   func(path string) string
+	Resolve func(path string) string
+	// Secret gives the value of {code} for a notification that has one; it is
+	// asked when the message is rendered. nil = none has.
+	Secret    func(n *Notification) string
 	QuietFrom int // hour of the local day; both zero = 23 to 7
 	QuietTo   int
 }
@@ -75,12 +78,16 @@ type Service struct {
 	reader Readers
 	// resolve is Options.Resolve.
 	resolve func(string) string
+	secret  func(*Notification) string
 }
 
 // New makes the service.
 func New(db *store.DB, c clock.Clock, rules *org.Table, o Options) *Service {
 	s := &Service{db: db, clock: c, rules: rules, public: strings.TrimRight(o.PublicURL, "/"), zone: o.Zone,
 		quiet: [2]int{o.QuietFrom, o.QuietTo}, mail: o.Mail, reader: o.Readers, resolve: o.Resolve, host: "kelian.invalid"}
+	if s.secret = o.Secret; s.secret == nil {
+		s.secret = func(*Notification) string { return "" }
+	}
 	if s.resolve == nil {
 		s.resolve = func(path string) string { return path }
 	}

@@ -61,7 +61,7 @@ func (s *Service) OnUntold(ctx context.Context, d outbox.Delivery) error {
 			return struct{}{}, err
 		}
 		for _, h := range heads {
-			Put(tx, Message{Topic: "notify.untold", To: h.Person, Path: "/console/to-tell", At: now})
+			Put(tx, Message{Topic: "notify.untold", To: h.Person, Path: "/to-tell", At: now})
 		}
 		tx.QueueSQL(`UPDATE to_tell SET reminded_at = ? WHERE id = ?`, now, row.ID)
 		s.remindAt(tx, row.ID, now)

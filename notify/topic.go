@@ -138,6 +138,20 @@ var templates = map[string]template{
 		words{"账号已确认", "你的科联账号已由{unit}确认，可以登录了。"},
 		words{"Your account is confirmed", "{unit} confirmed your account; you can sign in."}},
 
+	// To a mailbox of the person's own. {code} is made when the letter is.
+	"account.reset": {
+		words{"重设密码", "有人为你的账号申请重设密码。如果是你，请在 30 分钟内打开链接；如果不是，不用理会。"},
+		words{"A new password", "Somebody asked to set a new password for your account. If it was you, open the link within 30 minutes; if not, ignore this."}},
+	"account.verify": {
+		words{"确认邮箱", "打开链接，确认这个邮箱是你的。"},
+		words{"Confirm your mailbox", "Open the link to confirm that this mailbox is yours."}},
+	"account.reset_issued": {
+		words{"有人为你办理了密码重设", "你的部长或办公室当面为你发出了密码重设链接。如果不是你要求的，请马上联系办公室。"},
+		words{"A password reset was issued for you", "Your head or the office handed out a link to reset your password. If you did not ask for it, tell the office at once."}},
+	"workflow.code": {
+		words{"审批验证码", "你的审批验证码是 {code}，十分钟内有效。不要告诉别人。"},
+		words{"Your code", "Your code for deciding is {code}, valid for ten minutes. Tell it to nobody."}},
+
 	// To the heads of units with an open to-tell list.
 	"notify.untold": {
 		words{"还有人等着被通知", "待通知列表里还有人没有通知到，请打电话或发微信后勾选。"},

@@ -19,6 +19,8 @@ import (
 	"kelian/internal/store"
 	"kelian/org"
 	"kelian/workflow/flow"
+
+	"github.com/uptrace/bun"
 )
 
 // Limits of decision links (docs/limits.md).
@@ -268,7 +270,7 @@ func (s *Service) RequestCode(ctx context.Context, token string) (CodeSent, erro
 
 // CodeFor gives the code to be mailed for TopicCode, and to whom; ok is false
 // when it is over already.
-func (s *Service) CodeFor(ctx context.Context, tx *store.Tx, link id.ID) (person id.ID, code string, ok bool, err error) {
+func (s *Service) CodeFor(ctx context.Context, tx bun.IDB, link id.ID) (person id.ID, code string, ok bool, err error) {
 	var l linkRow
 	err = tx.NewSelect().Model(&l).Where("id = ?", link).Scan(ctx)
 	if store.NoRows(err) {

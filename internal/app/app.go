@@ -76,6 +76,7 @@ type Options struct {
 	Loopback   bool                                  // loopback addresses may be probed
 	Acceptance time.Duration                         // how long an offer of work stands; 0 = 15 min
 	Interval   time.Duration                         // the monitor's epoch; 0 = 10 s
+	ShardSize  int                                   // checks swept together; 0 = netmon.ShardSize
 	Timing     jobs.Timing                           // zero = jobs.Shipped
 	AuthParams auth.Params                           // zero = the shipped cost of a password
 	Migrate    bool                                  // bring the schema up first
@@ -151,7 +152,7 @@ func (a *App) bind(o Options) error {
 	if err != nil {
 		return err
 	}
-	a.Notify = notify.New(a.DB, a.Clock, a.Rules, notify.Options{PublicURL: a.Config.PublicURL, Zone: loc, Mail: sender, Readers: readers{a}, Resolve: a.resolve})
+	a.Notify = notify.New(a.DB, a.Clock, a.Rules, notify.Options{PublicURL: a.Config.PublicURL, Zone: loc, Mail: sender, Readers: readers{a}, Resolve: a.resolve, Secret: a.secret})
 	a.Property = property.New(a.DB, a.Clock, a.Rules, property.Options{Location: loc, Requests: requests{a}, Tell: put})
 	a.Sponsor = sponsor.New(a.DB, a.Clock, a.Rules, sponsor.Options{Location: loc, Purchases: a.Property, Requests: requests{a}, Tell: put})
 	a.Dispatcher = dispatch.New(loc, o.Acceptance, nil)
@@ -185,7 +186,7 @@ func (a *App) bindNetmon(o Options) error {
 	if a.Prober, err = newProber(policy, o); err != nil {
 		return err
 	}
-	a.Netmon = netmon.New(a.DB, a.Clock, a.Rules, netmon.Options{Policy: policy, Prober: a.Prober, Location: a.Config.Timezone})
+	a.Netmon = netmon.New(a.DB, a.Clock, a.Rules, netmon.Options{Policy: policy, Prober: a.Prober, Location: a.Config.Timezone, ShardSize: o.ShardSize})
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 
+	"kelian/auth"
 	"kelian/desk/repair"
 	"kelian/desk/request"
 	"kelian/desk/tell"
@@ -45,6 +46,20 @@ func taskLink(task id.ID, rev int) string {
 	return unresolved + task.TypeID("tsk") + "/" + strconv.Itoa(rev)
 }
 
+func accountLink(link id.ID) string { return unresolved + link.TypeID("lnk") }
+
+// secret is the code of a decision by link, made anew from the server's key.
+func (a *App) secret(n *notify.Notification) string {
+	if n.Topic != "workflow.code" {
+		return ""
+	}
+	_, code, _, err := a.Workflow.CodeFor(context.Background(), a.DB.R, n.RefID)
+	if err != nil {
+		a.Log.Warn("a code could not be made", "error", err)
+	}
+	return code
+}
+
 func (a *App) resolve(path string) string {
 	name, ok := strings.CutPrefix(path, unresolved)
 	if !ok {
@@ -58,6 +73,8 @@ func (a *App) resolve(path string) string {
 		return path
 	case kind == "tkt":
 		return "/t/" + a.Repair.LinkToken(key)
+	case kind == "lnk":
+		return "/setup/" + auth.LinkToken(a.DB.Key(), key)
 	}
 	return "/d/" + a.Workflow.LinkToken(key, n)
 }

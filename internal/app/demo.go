@@ -47,7 +47,7 @@ const (
 )
 
 // demoParams make a demo's passwords cheap to check: they are printed anyway.
-var demoParams = auth.Params{Memory: 8 * 1024, Time: 1, Threads: 1}
+var demoParams = auth.Params{Memory: 1024, Time: 1, Threads: 1}
 
 // RunDemo seeds a demo in a fresh directory, or goes on with the one in the
 // data directory, and serves it until ctx ends.
@@ -146,7 +146,7 @@ func (d *demo) prepare(ctx context.Context, c config.Config, dir string) error {
 		file.Accounts = old.Accounts
 	} else if !errors.Is(err, os.ErrNotExist) {
 		return err
-	} else if file.Accounts, err = seedDemo(ctx, c, d.net); err != nil {
+	} else if file.Accounts, err = seedDemo(ctx, c, Options{Network: d.net}); err != nil {
 		return fmt.Errorf("seed the demo: %w", err)
 	}
 	d.accounts = file.Accounts
@@ -158,11 +158,12 @@ func (d *demo) prepare(ctx context.Context, c config.Config, dir string) error {
 
 // seedDemo makes the past with a clock of its own and does its background work
 // at once; nothing is sent and nothing listens meanwhile.
-func seedDemo(ctx context.Context, c config.Config, network *faulty.Network) ([]demoAccount, error) {
+func seedDemo(ctx context.Context, c config.Config, o Options) ([]demoAccount, error) {
 	now := clock.System{}.Now()
 	clk := clock.NewFake(now.AddDate(-1, 0, 0))
 	c.Mail.Host, c.RedisURL = "", ""
-	a, err := Open(ctx, c, NewLog("error", io.Discard), Options{Migrate: true, Clock: clk, Network: network, Loopback: true, AuthParams: demoParams})
+	o.Migrate, o.Clock, o.Loopback, o.AuthParams = true, clk, true, demoParams
+	a, err := Open(ctx, c, NewLog("error", io.Discard), o)
 	if err != nil {
 		return nil, err
 	}

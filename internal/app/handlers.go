@@ -24,6 +24,11 @@ func (a *App) handlers() {
 		"workflow.task.opened":   a.onTask("workflow.task"),
 		"workflow.task.reminded": a.onTask("workflow.deadline"),
 		"workflow.changed":       a.onRequest,
+		"workflow.link.code":     a.onCode,
+		"auth.reset.requested":   a.onReset,
+		"auth.verify.requested":  a.onVerify,
+		"auth.reset.issued":      a.onResetIssued,
+		"auth.claimed":           a.onClaimed,
 		"notify.requested":       a.Notify.OnRequested,
 		"notify.send":            a.Notify.OnSend,
 		"notify.retry":           a.Notify.OnRetry,
@@ -31,6 +36,8 @@ func (a *App) handlers() {
 	} {
 		r.Handle(topic, "notify", h)
 	}
+	r.Handle("org.tenure.started", "workflow", a.onTenure)
+	r.Handle("org.tenure.ended", "workflow", a.onTenure)
 	r.Handle("workflow.deadline", "workflow", a.Workflow.OnDeadline)
 	r.Handle("workflow.changed", "property", a.Property.OnRequestChanged)
 	r.Handle("workflow.rejected", "property", a.Property.OnRejected)

@@ -28,6 +28,7 @@ var mayImport = map[string][]string{
 	"internal/testkit": {
 		"internal/fault", "internal/clock", "internal/id", "internal/config", "internal/store", "internal/outbox", "internal/audit", "internal/testkit", "migrations"},
 	"internal/testkit/make": {""}, // factories of every domain's objects
+	"internal/e2e":          {""}, // walks through the whole house
 	"migrations":            {},
 	"org":                   append([]string{"org"}, kernel...),
 	"auth":                  append([]string{"org", "auth"}, kernel...),
