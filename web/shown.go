@@ -64,12 +64,15 @@ func (s *shower) value(v any, f workflow.Field) template.HTML {
 	case nil:
 		return "—"
 	case []any:
-		var b strings.Builder
-		b.WriteString("<ol>")
 		item := workflow.Field{Kind: f.Kind}
 		if f.Item != nil {
 			item = element(f)
 		}
+		if len(x) == 1 {
+			return s.value(x[0], item)
+		}
+		var b strings.Builder
+		b.WriteString("<ol>")
 		for _, e := range x {
 			b.WriteString("<li>" + string(s.value(e, item)) + "</li>")
 		}

@@ -1,6 +1,8 @@
 package web
 
 import (
+	"slices"
+
 	"kelian/desk/repair"
 	"kelian/internal/fault"
 	"kelian/internal/id"
@@ -80,6 +82,9 @@ func (c *call) ticketWith(reach *repair.Reach, forecast *workflow.ForecastView) 
 		return err
 	}
 	d := ticketPage{View: v, Reach: reach, Kinds: repair.Kinds, Note: c.in("note"), Part: c.in("part"), Amount: c.in("amount"), Forecast: forecast}
+	if v.Worker == c.actor.Person { // nobody takes over from oneself
+		d.Actions = slices.DeleteFunc(slices.Clone(v.Actions), func(a repair.Action) bool { return a == repair.ActTakeOver })
+	}
 	d.MayReach = v.Worker == c.actor.Person && v.Source == repair.FromReport && !v.Erased && v.ClosedAt.IsZero()
 	if !v.Incident.IsZero() {
 		d.Outage = v.Incident.TypeID("inc")

@@ -10,7 +10,7 @@ var publicWords = map[string]text{
 	"home.three":      {"每件事从起因到结果都能一眼看完，换届也不会断。", "Every matter can be followed from its cause to its end, and survives the yearly change of officers."},
 	"home.repair":     {"我要报修", "Report a repair"},
 	"home.repairhelp": {"断网、电脑、小电器，不用账号。", "Network, computer, appliance; no account needed."},
-	"home.open":       {"现有 %d 处故障，正在处理。", "%d open incidents; being worked on."},
+	"home.open":       {"现有 %d 处故障，正在处理。", "Incidents being worked on: %d."},
 	"home.well":       {"网络一切正常。", "The network is well."},
 	"home.inboxhelp":  {"待办和通知。", "Your tasks and notices."},
 	"home.signinhelp": {"干部和指导老师登录。", "For officers and advisors."},
@@ -84,7 +84,7 @@ var publicWords = map[string]text{
 	// A ticket by its link.
 	"ticket.title":         {"报修单 %s", "Repair ticket %s"},
 	"ticket.outage":        {"已查明原因", "The cause is known"},
-	"ticket.outageby":      {"%s 正在处理（报修单 %s）。", "%s is working on it (ticket %s)."},
+	"ticket.outageby":      {"由 %s 处理（报修单 %s）。", "%s has it in hand (ticket %s)."},
 	"ticket.outagenobody":  {"正在安排技术员。", "A technician is being found."},
 	"ticket.worker":        {"处理人", "Handled by"},
 	"ticket.place":         {"地点", "Place"},

@@ -150,7 +150,7 @@ var workWords = map[string]text{
 	"diff.after":          {"现在", "after"},
 	"diff.kept":           {"已修改（个人信息不显示）", "changed (personal, not shown)"},
 	"stale.title":         {"你打开之后，表单又改了：", "The form was changed after you opened it:"},
-	"form.must":           {"必填", "needed"},
+	"form.must":           {"必填", "required"},
 	"form.kept":           {"个人信息，不在此显示", "personal, not shown here"},
 	"form.yuan":           {"（元）", "(yuan)"},
 	"form.choose":         {"请选择", "Choose"},
