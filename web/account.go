@@ -189,17 +189,16 @@ func (c *call) confirmClaims() error {
 
 type linkPage struct {
 	auth.LinkInfo
-	Token    string
-	In       Install
-	Full     bool // with settings
-	Units    []org.Unit
-	Seats    []string
-	Seat     string
-	Name     string
-	Number   string
-	Login    string
-	Email    string
-	Password string // never shown again; here so that the form is one shape
+	Token  string
+	In     Install
+	Full   bool // with settings
+	Units  []org.Unit
+	Seats  []string
+	Seat   string
+	Name   string
+	Number string
+	Login  string
+	Email  string
 }
 
 // accountLink is the page of a one-time link: the first account, a new

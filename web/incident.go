@@ -44,7 +44,6 @@ type incidentPage struct {
 	MayAck bool
 	Told   []notify.DeliveryView
 	Into   string
-	Trace  []trace.Node // what came of it
 }
 
 // proofLine says in words why a host is dark only because of others: of each

@@ -219,8 +219,6 @@ func (c *call) t(key string, args ...any) string {
 
 func (c *call) voice() voice                { return voice{c.Site, c.lang} }
 func (c *call) unitName(code string) string { return c.voice().unitName(code) }
-func (c *call) gap() string                 { return map[string]string{"zh": "", "en": ", "}[c.lang] }
-func (c *call) comma() string               { return map[string]string{"zh": "、", "en": "; "}[c.lang] }
 func (c *call) can(action, unit string) bool {
 	return c.Rules.Can(c.actor, action, org.Object{Unit: unit})
 }

@@ -28,7 +28,6 @@ type requestPage struct {
 	Changes       []shownChange // what a stale answer did not know
 	Abstain       bool
 	Told          []notify.DeliveryView
-	Token         string // of a decision link
 	Strong        bool
 	CanClone      bool
 }
@@ -299,7 +298,7 @@ func (c *call) decision() error {
 		// Who holds the link reads as the person it was sent to.
 		reader := *c
 		reader.actor = org.Actor{Person: l.Person, Lang: c.lang, Address: c.actor.Address}
-		d.Page = &requestPage{View: *l.View, Token: token, Strong: l.Strong}
+		d.Page = &requestPage{View: *l.View, Strong: l.Strong}
 		if err := reader.fillRequest(d.Page, l.View); err != nil {
 			return err
 		}

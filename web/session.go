@@ -15,12 +15,11 @@ import (
 // me is who is signed in.
 type me struct {
 	auth.SessionInfo
-	Name   string
-	Titles string
-	Tasks  int // open tasks
-	News   int // unread notifications
-	Fresh  bool
-	token  string
+	Name  string
+	Tasks int // open tasks
+	News  int // unread notifications
+	Fresh bool
+	token string
 }
 
 const langCookie = "kelian-lang"
@@ -120,11 +119,6 @@ func (c *call) whoAmI() error {
 	}
 	for _, p := range people {
 		c.me.Name = p.Name
-		var titles []string
-		for _, t := range p.Tenures {
-			titles = append(titles, c.unitName(t.Unit)+c.gap()+t.Title(c.lang))
-		}
-		c.me.Titles = strings.Join(titles, c.comma())
 	}
 	if c.me.Tasks, err = c.Workflow.InboxCount(c.ctx(), c.actor); err != nil {
 		return err
