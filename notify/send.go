@@ -130,7 +130,10 @@ func (s *Service) record(ctx context.Context, t *taken, sent error) error {
 	now := s.clock.Now()
 	_, err := store.InTx(context.WithoutCancel(ctx), s.db, store.Internal("notify.record"), func(ctx context.Context, tx *store.Tx) (struct{}, error) {
 		var d Delivery
-		q := tx.NewSelect().Model(&d).Where("id = ?", t.delivery).Where("state = 'sending'").Where("attempt = ?", t.attempt)
+		q := tx.NewSelect().Model(&d).Where("id = ?", t.delivery).Where("state = 'sending'")
+		if !fault.BugAttempt {
+			q = q.Where("attempt = ?", t.attempt)
+		}
 		if s.db.Postgres() {
 			q = q.For("UPDATE")
 		}

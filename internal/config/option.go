@@ -166,7 +166,7 @@ func UnknownEnv(environ []string) []string {
 	for _, e := range environ {
 		name, _, _ := strings.Cut(e, "=")
 		if strings.HasPrefix(name, "KELIAN_") && !known[name] && !strings.HasPrefix(name, "KELIAN_TEST_") &&
-			!slices.Contains([]string{"KELIAN_KILL_AT", "KELIAN_PAUSE_AT", "KELIAN_CHROMIUM", "KELIAN_FAULT_TIMING"}, name) {
+			!slices.Contains([]string{"KELIAN_KILL_AT", "KELIAN_PAUSE_AT", "KELIAN_CHROMIUM", "KELIAN_FAULT_TIMING", "KELIAN_FAULT_CUT", "KELIAN_FAULT_BUG"}, name) {
 			out = append(out, name)
 		}
 	}

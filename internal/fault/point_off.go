@@ -8,3 +8,10 @@ func At(string, ...string) {}
 
 // Enabled says whether this binary can inject faults.
 const Enabled = false
+
+// The planted bugs of a binary for fault tests; here they are compiled away.
+const (
+	BugDone    = false
+	BugEffect  = false
+	BugAttempt = false
+)

@@ -14,6 +14,14 @@ import (
 // Enabled says whether this binary can inject faults.
 const Enabled = true
 
+// The bugs that KELIAN_FAULT_BUG plants, to prove that the fault tests see
+// them.
+var (
+	BugDone    = os.Getenv("KELIAN_FAULT_BUG") == "done"    // a row is marked done after its effect's transaction
+	BugEffect  = os.Getenv("KELIAN_FAULT_BUG") == "effect"  // the effect is written after the row's transaction
+	BugAttempt = os.Getenv("KELIAN_FAULT_BUG") == "attempt" // an old attempt is taken for the newest
+)
+
 var hits atomic.Int64
 
 // At kills this process with SIGKILL the n-th time the point "name" (or

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"kelian/internal/fault"
 	"kelian/internal/id"
 	"kelian/internal/store"
 
@@ -108,6 +109,10 @@ func Put(tx *store.Tx, e Event) {
 		row = newRow(e)
 	}
 	tx.OnCommit(poke)
+	fault.At("before-commit", e.Topic)
+	if fault.Enabled {
+		tx.OnCommit(func() { fault.At("after-commit", e.Topic) })
+	}
 }
 
 // Timer puts an event that is due later under the key (owner, name), for the
@@ -164,7 +169,7 @@ type Delivery struct {
 }
 
 // Command is the guard under which the handler's transaction runs once.
-func (d Delivery) Command() store.Command { return store.FromDelivery(d.ID, d.Attempt) }
+func (d Delivery) Command() store.Command { return store.FromDelivery(d.ID, d.Attempt, d.Topic) }
 
 // Decode reads the payload into v.
 func (d Delivery) Decode(v any) error {

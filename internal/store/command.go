@@ -54,9 +54,10 @@ func FromClient(db *DB, actor id.ID, mutation, key string, input any) Command {
 }
 
 // FromDelivery runs once per outbox row: the row is marked done in the same
-// transaction, provided that this attempt is the newest.
-func FromDelivery(row id.ID, attempt int) Command {
-	return Command{name: "delivery", kind: fromDelivery, row: row, attempt: attempt}
+// transaction, provided that this attempt is the newest. The topic is for the
+// points at which a test kills the process.
+func FromDelivery(row id.ID, attempt int, topic string) Command {
+	return Command{name: "delivery/" + topic, kind: fromDelivery, row: row, attempt: attempt}
 }
 
 // ErrStale says that a delivery's row is done, void, or sent again meanwhile;
@@ -75,6 +76,9 @@ func (c Command) guard(db *DB) *bun.RawQuery {
 		return db.w.NewRaw(`INSERT INTO idempotency (actor, mutation, key, input_hash, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 			c.actor.String(), c.name, c.key, c.hash, db.Now())
 	case fromDelivery:
+		if fault.BugDone {
+			return db.w.NewRaw(`UPDATE outbox SET sent_at = sent_at WHERE id = ? AND state = 'sent'`, c.row)
+		}
 		return db.w.NewRaw(`UPDATE outbox SET state = 'done', done_at = ? WHERE id = ? AND state = 'sent' AND attempt = ?`,
 			db.Now(), c.row, c.attempt)
 	}

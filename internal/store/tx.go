@@ -208,6 +208,11 @@ func (db *DB) runPostgres(ctx context.Context, cmd Command, body func(context.Co
 			return nil, cmd.refused(ctx, conn, db)
 		}
 	}
+	if fault.BugEffect && cmd.kind == fromDelivery {
+		if _, err := conn.ExecContext(ctx, "?", bun.Safe("COMMIT;\nBEGIN")); err != nil {
+			return nil, err
+		}
+	}
 	tx := &Tx{IDB: conn, DB: db}
 	if err := body(ctx, tx); err != nil {
 		return nil, err
