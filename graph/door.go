@@ -45,6 +45,13 @@ func whoOf(ctx context.Context) *identity {
 
 func actorOf(ctx context.Context) org.Actor { return whoOf(ctx).Actor }
 
+// anybody is the caller as a stranger, for what is public: a token needs no
+// scope for what needs no token.
+func anybody(ctx context.Context) org.Actor {
+	who := whoOf(ctx)
+	return org.Stranger(who.Lang, who.Address)
+}
+
 func langOf(ctx context.Context) string { return whoOf(ctx).Lang }
 
 // accountOf names the account for the limits on streams.

@@ -75,7 +75,14 @@ func (d *door) loaders(ctx context.Context) *loaders {
 		return d.Org.NamesFor(ctx, who, ids...)
 	})
 	l.federation = loader.New(func(ctx context.Context, _ []struct{}) (map[struct{}]*federation, error) {
-		f, err := d.federation(ctx, who)
+		f, err := d.federation(ctx, anybody(ctx))
+		if err == nil {
+			// A unit's seats are made while other units' are asked for their
+			// holders already.
+			for name := range f.named {
+				l.holders.Want(name)
+			}
+		}
 		return map[struct{}]*federation{{}: f}, err
 	})
 	l.holders = loader.New(func(ctx context.Context, seats []string) (map[string][]id.ID, error) {

@@ -12,8 +12,7 @@ func unitOf(u org.Unit) model.Unit {
 		ShortName: text(u.ShortZh, u.ShortEn), Campus: u.Campus, ParentID: u.Parent, CollegeCode: u.College}
 }
 
-func (r *Resolver) seat(ctx context.Context, s org.Seat) model.Seat {
-	r.load(ctx).holders.Want(s.Name)
+func seatOf(s org.Seat) model.Seat {
 	return model.Seat{Name: s.Name, Title: text(s.TitleZh, s.TitleEn), Capacity: s.Capacity}
 }
 

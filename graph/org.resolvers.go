@@ -61,7 +61,7 @@ func (r *unitResolver) Seats(ctx context.Context, obj *model.Unit) ([]model.Seat
 	if err != nil {
 		return nil, err
 	}
-	return each(f.seats[f.byCode[obj.Code].ID], func(s org.Seat) model.Seat { return r.seat(ctx, s) }), nil
+	return each(f.seats[f.byCode[obj.Code].ID], seatOf), nil
 }
 
 // Seats is the resolver for the seats field.
@@ -70,7 +70,7 @@ func (r *viewerResolver) Seats(ctx context.Context, obj *model.Viewer) ([]model.
 	if err != nil {
 		return nil, err
 	}
-	return each(actorOf(ctx).Seats, func(h org.HeldSeat) model.Seat { return r.seat(ctx, f.named[h.Seat]) }), nil
+	return each(actorOf(ctx).Seats, func(h org.HeldSeat) model.Seat { return seatOf(f.named[h.Seat]) }), nil
 }
 
 // InboxCount is the resolver for the inboxCount field.

@@ -39,16 +39,23 @@ func (s *Service) NamesFor(ctx context.Context, actor Actor, ids ...id.ID) (map[
 	if len(ids) == 0 {
 		return out, nil
 	}
-	var rows []Person
-	if err := noRows(s.db.R.NewSelect().Model(&rows).Where("id IN (?)", bun.List(ids)).Scan(ctx)); err != nil {
-		return nil, err
+	var rows []struct {
+		ID     id.ID
+		Kind   PersonKind
+		Erased bool
+		Name   string
 	}
-	names, err := Names(ctx, s.db.R, ids...)
+	err := s.db.R.NewRaw(`SELECT person.id, person.kind, person.erased_at IS NOT NULL AS erased, COALESCE(p.value, '') AS name
+		FROM person LEFT JOIN personal AS p ON p.subject = person.id AND p.field = ? WHERE person.id IN (?)`, FieldName, bun.List(ids)).Scan(ctx, &rows)
 	for _, p := range rows {
-		out[p.ID] = names[p.ID]
-		if p.ErasedAt.IsZero() && (actor.Anonymous() || p.Kind != Officer && p.ID != actor.Person) {
-			out[p.ID] = Mask(names[p.ID])
+		switch {
+		case p.Erased || p.Name == "":
+			out[p.ID] = Erased
+		case actor.Anonymous() || p.Kind != Officer && p.ID != actor.Person:
+			out[p.ID] = Mask(p.Name)
+		default:
+			out[p.ID] = p.Name
 		}
 	}
-	return out, err
+	return out, noRows(err)
 }
