@@ -49,16 +49,20 @@ func (r *Resolver) assignment(ctx context.Context, a repair.Asked) model.Assignm
 }
 
 func reporterTicket(v repair.LinkView) model.ReporterTicket {
-	out := model.ReporterTicket{Number: v.Number, State: model.RepairState(v.State), Worker: some(org.Mask(v.WorkerName))}
-	if v.WorkerName == "" {
-		out.Worker = nil
-	}
+	out := model.ReporterTicket{Number: v.Number, State: model.RepairState(v.State)}
+	worker := v.WorkerName
 	if o := v.Outage; o != nil {
+		if worker == "" {
+			worker = o.Worker // nobody is asked for a report that follows an incident
+		}
 		t := text(o.Title.Zh, o.Title.En)
 		if o.Reason.Zh != "" {
 			t = text(t.Zh+"。"+o.Reason.Zh, t.En+". "+o.Reason.En)
 		}
 		out.Explanation = &t
+	}
+	if worker != "" {
+		out.Worker = some(org.Mask(worker))
 	}
 	for _, l := range v.Lines {
 		out.Events = append(out.Events, model.TicketEvent{At: l.At, State: model.RepairState(l.To), Note: some(l.Note)})

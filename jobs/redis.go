@@ -41,9 +41,14 @@ func OpenRedis(address string) (*Redis, error) {
 // InProcess says that the queue lives in this process only.
 func (r *Redis) InProcess() bool { return r.mini != nil }
 
+// Client opens a connection of its own, to look into the queue.
+func (r *Redis) Client() redis.UniversalClient {
+	return r.opt.MakeRedisClient().(redis.UniversalClient)
+}
+
 // Ping asks the queue whether it answers.
 func (r *Redis) Ping(ctx context.Context) error {
-	c := r.opt.MakeRedisClient().(redis.UniversalClient)
+	c := r.Client()
 	defer func() { _ = c.Close() }()
 	return c.Ping(ctx).Err()
 }
