@@ -144,6 +144,11 @@ func (s *Service) OnApprovedPurchase(ctx context.Context, d outbox.Delivery) err
 		}
 		in := purchaseOf(form)
 		in.Request, in.Owner = p.Request, meta.Requester
+		if in.Ticket.IsZero() { // the form names it by its number, the link itself
+			if in.Ticket, err = outbox.Before(ctx, tx, p.Request, "tkt"); err != nil {
+				return err
+			}
+		}
 		if len(in.Items) == 1 && in.Items[0].Name == "" && in.Items[0].Item == "" {
 			in.Items[0].Name = meta.Title
 		}

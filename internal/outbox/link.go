@@ -44,6 +44,17 @@ func Linked(ctx context.Context, q bun.IDB, from id.ID, kind string) (bool, erro
 	return ok, store.Busy(err)
 }
 
+// Before is the oldest object of the kind that led to this one; id.Nil if none
+// did.
+func Before(ctx context.Context, q bun.IDB, to id.ID, kind string) (id.ID, error) {
+	var e Edge
+	err := q.NewSelect().Model(&e).Where("to_id = ?", to).Where("from_kind = ?", kind).OrderExpr("at, from_id").Limit(1).Scan(ctx)
+	if store.NoRows(err) {
+		return id.Nil, nil
+	}
+	return e.FromID, store.Busy(err)
+}
+
 // Limits of a trace.
 const (
 	TraceDepth = 10
