@@ -26,7 +26,6 @@ import (
 	"kelian/org"
 	"kelian/workflow"
 
-	"github.com/99designs/gqlgen/graphql"
 	"github.com/vektah/gqlparser/v2/formatter"
 )
 
@@ -82,7 +81,7 @@ func config(r *Resolver) generated.Config {
 // SDL is the schema as text.
 func SDL() string {
 	var b strings.Builder
-	var es graphql.ExecutableSchema = generated.NewExecutableSchema(config(nil))
+	es := generated.NewExecutableSchema(config(nil))
 	formatter.NewFormatter(&b, formatter.WithIndent("  ")).FormatSchema(es.Schema())
 	return b.String()
 }

@@ -176,7 +176,7 @@ func (s guardSizes) EstimateCallCost(function, _ string, _ *cost.AstNode, args [
 	if size == nil {
 		return nil
 	}
-	return &cost.CallEstimate{CostEstimate: cost.CostEstimate{Min: 0, Max: size.Max}}
+	return cost.NewCallEstimate(cost.Estimate{Min: 0, Max: size.Max}, nil)
 }
 
 // eval gives every guard's answer, by name.

@@ -143,7 +143,7 @@ func writeList(path string, n int) error {
 // fping writes each line in pieces, and a file would make that its main cost.
 func (c *contender) measure(list string, n int) error {
 	args := c.args(list)
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...)
 	var said bytes.Buffer
 	if c.summary {
 		cmd.Stderr = &said
@@ -233,7 +233,7 @@ func kernel() string {
 }
 
 func fpingVersion() string {
-	out, _ := exec.Command("fping", "-v").CombinedOutput()
+	out, _ := exec.CommandContext(context.Background(), "fping", "-v").CombinedOutput()
 	line, _, _ := strings.Cut(string(out), "\n")
 	return strings.TrimSpace(line)
 }

@@ -225,17 +225,15 @@ func ownServices(c config.Config) ([]netip.AddrPort, error) {
 		if err != nil {
 			return err
 		}
-		addrs, err := net.LookupIP(host)
+		addrs, err := net.DefaultResolver.LookupNetIP(context.Background(), "ip", host)
 		if host == "" {
-			addrs, err = []net.IP{net.IPv4zero}, nil
+			addrs, err = []netip.Addr{netip.IPv4Unspecified()}, nil
 		}
 		if err != nil {
 			return err
 		}
 		for _, ip := range addrs {
-			if a, ok := netip.AddrFromSlice(ip); ok {
-				out = append(out, netip.AddrPortFrom(a.Unmap(), uint16(n)))
-			}
+			out = append(out, netip.AddrPortFrom(ip.Unmap(), uint16(n)))
 		}
 		return nil
 	}

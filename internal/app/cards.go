@@ -17,7 +17,7 @@ func (a *App) cards() map[string]trace.Cards {
 	return map[string]trace.Cards{
 		"trn": a.transitionCards, "inc": a.incidentCards, "hst": a.hostCards, "tkt": a.ticketCards, "asg": a.assignmentCards,
 		"req": a.requestCards, "dec": a.decisionCards, "pur": a.purchaseCards, "res": a.reservationCards,
-		"plg": a.pledgeCards, "led": a.entryCards, "thk": a.thanksCards, "trg": a.trainingCards, "ntf": a.notificationCards,
+		"plg": a.pledgeCards, "led": a.entryCards, "thk": a.thanksCards, "trg": a.trainingCards, "trt": a.trainingTaskCards, "ntf": a.notificationCards,
 	}
 }
 
@@ -66,11 +66,11 @@ func (a *App) assignmentCards(ctx context.Context, actor org.Actor, ids []id.ID)
 		tasks[r.TaskKind] = append(tasks[r.TaskKind], r.TaskID)
 		people = append(people, r.Person)
 	}
-	tickets, err := a.ticketCards(ctx, actor, tasks["tkt"])
+	tickets, err := a.ticketCards(ctx, actor, tasks["repair"])
 	if err != nil {
 		return nil, err
 	}
-	sessions, err := a.trainingCards(ctx, actor, tasks["trg"])
+	sessions, err := a.trainingTaskCards(ctx, actor, tasks["training"])
 	if err != nil {
 		return nil, err
 	}
@@ -170,21 +170,21 @@ func (a *App) thanksCards(ctx context.Context, actor org.Actor, ids []id.ID) (ma
 }
 
 func (a *App) trainingCards(ctx context.Context, actor org.Actor, ids []id.ID) (map[id.ID]trace.Card, error) {
+	list, err := a.Training.SessionsByID(ctx, actor, ids...)
 	out := map[id.ID]trace.Card{}
-	if ok, err := a.Training.MayRead(ctx, actor); err != nil || !ok {
-		return out, hide(err)
+	for k, v := range list {
+		out[k] = trace.Card{Zh: "培训：" + v.Title, En: "Training: " + v.Title, State: string(v.State), At: v.StartsAt}
 	}
-	for _, k := range ids {
-		v, err := a.Training.SessionByID(ctx, actor, k)
-		if fault.Is(err, fault.NotFound) {
-			continue
-		}
-		if err != nil {
-			return nil, err
-		}
-		out[k] = trace.Card{Zh: "培训", En: "Training session", State: string(v.State), At: v.StartsAt}
+	return out, hide(err)
+}
+
+func (a *App) trainingTaskCards(ctx context.Context, actor org.Actor, ids []id.ID) (map[id.ID]trace.Card, error) {
+	list, err := a.Training.TasksByID(ctx, actor, ids...)
+	out := map[id.ID]trace.Card{}
+	for _, v := range list {
+		out[v.ID] = trace.Card{Zh: "培训任务 " + string(v.Kind), En: "Training task " + string(v.Kind), State: string(v.State), At: v.DueAt}
 	}
-	return out, nil
+	return out, hide(err)
 }
 
 func (a *App) notificationCards(ctx context.Context, actor org.Actor, ids []id.ID) (map[id.ID]trace.Card, error) {

@@ -328,7 +328,7 @@ func (d *demo) listen() (stop func(), err error) {
 		}
 	}
 	for _, a := range addrs {
-		l, err := net.Listen("tcp", netip.AddrPortFrom(a, demoPort).String())
+		l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", netip.AddrPortFrom(a, demoPort).String())
 		if err != nil {
 			stop()
 			return nil, fmt.Errorf("the demo's devices cannot listen on %s: %w", a, err)

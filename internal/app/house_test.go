@@ -44,6 +44,7 @@ var mayImport = map[string][]string{
 	"graph":                 append([]string{"org", "auth", "workflow", "netmon", "desk", "notify", "file", "graph", "internal"}, kernel...),
 	"web":                   append([]string{"org", "auth", "workflow", "netmon", "desk", "notify", "file", "web", "internal"}, kernel...),
 	"bench":                 {""},
+	"internal/faulttest":    {""}, // tests on real processes
 }
 
 // never lists what a door or a domain must not import even by way of others

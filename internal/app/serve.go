@@ -106,11 +106,17 @@ func (a *App) Run(ctx context.Context, roles []string) error {
 	var stops []func()
 	loop(func(ctx context.Context) { outbox.Notify(ctx, a.DB, a.Log) })
 
+	health := httpd.NewHealth(a.Log, httpd.Check{Name: "database", Run: a.pingDatabase})
+	opening := []func(*httpd.Health, context.CancelCauseFunc) (func(), error){a.listenAdmin}
 	if slices.Contains(roles, RoleAPI) {
 		loop(a.Feed.Run)
-		stop, err := a.listen(cancel)
+		opening = append(opening, a.listen)
+	}
+	for _, open := range opening {
+		stop, err := open(health, cancel)
 		if err != nil {
 			cancel(err)
+			together(stops)
 			wg.Wait()
 			return err
 		}
@@ -134,6 +140,7 @@ func (a *App) Run(ctx context.Context, roles []string) error {
 		stop, err := a.monitor(ctx, &wg)
 		if err != nil {
 			cancel(err)
+			together(stops)
 			wg.Wait()
 			return err
 		}
@@ -141,14 +148,21 @@ func (a *App) Run(ctx context.Context, roles []string) error {
 	}
 	<-ctx.Done()
 	a.Log.Info("stopping")
-	for _, stop := range stops {
-		stop()
-	}
+	together(stops)
 	wg.Wait()
 	if err := context.Cause(ctx); !errors.Is(err, context.Canceled) {
 		return err
 	}
 	return nil
+}
+
+// together calls all of them at once and waits.
+func together(stops []func()) {
+	var wg sync.WaitGroup
+	for _, stop := range stops {
+		wg.Go(stop)
+	}
+	wg.Wait()
 }
 
 // startLater starts the worker as soon as the queue answers; it stops with ctx.
@@ -189,47 +203,51 @@ func (a *App) monitor(ctx context.Context, wg *sync.WaitGroup) (stop func(), err
 	return func() { end(); sweeps.Close() }, nil
 }
 
-// listen opens the public and the admin address.
-func (a *App) listen(fail context.CancelCauseFunc) (stop func(), err error) {
-	health := httpd.NewHealth(a.Log, httpd.Check{Name: "database", Run: a.pingDatabase})
+// listen opens the public address.
+func (a *App) listen(health *httpd.Health, fail context.CancelCauseFunc) (stop func(), err error) {
 	srv, err := a.server(health)
 	if err != nil {
 		return nil, err
 	}
-	ln, err := net.Listen("tcp", a.Config.Listen)
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", a.Config.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", a.Config.Listen, err)
 	}
-	adminLn, err := net.Listen("tcp", a.Config.AdminListen)
-	if err != nil {
-		_ = ln.Close()
-		return nil, fmt.Errorf("listen on the admin address %s: %w", a.Config.AdminListen, err)
-	}
-	admin := httpd.NewAdminServer(httpd.NewAdmin(a.Metrics(), health))
-	mux := httpd.NewAdmin(a.Metrics(), health)
-	if a.options.Admin != nil {
-		a.options.Admin(mux)
-	}
-	admin.Handler = httpd.AdminHandler(mux)
 	go func() {
 		if err := srv.Serve(ln); err != nil {
 			fail(err)
 		}
 	}()
-	go func() {
-		if err := admin.Serve(adminLn); err != nil && !errors.Is(err, http.ErrServerClosed) {
-			fail(err)
-		}
-	}()
-	a.Log.Info("listening", "address", ln.Addr().String(), "admin", adminLn.Addr().String())
+	a.Log.Info("listening", "address", ln.Addr().String())
 	return func() {
 		ctx, cancel := context.WithTimeout(context.Background(), drain)
 		defer cancel()
 		if err := srv.Shutdown(ctx); err != nil {
 			a.Log.Warn("some requests were cut", "error", err)
 		}
-		_ = admin.Close()
 	}, nil
+}
+
+// listenAdmin opens the operators' address: metrics, health and profiles of
+// this process, whatever its roles.
+func (a *App) listenAdmin(health *httpd.Health, fail context.CancelCauseFunc) (stop func(), err error) {
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", a.Config.AdminListen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on the admin address %s: %w", a.Config.AdminListen, err)
+	}
+	mux := httpd.NewAdmin(a.Metrics(), health)
+	if a.options.Admin != nil {
+		a.options.Admin(mux)
+	}
+	srv := httpd.NewAdminServer(mux)
+	srv.Handler = httpd.AdminHandler(mux)
+	go func() {
+		if err := srv.Serve(ln); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			fail(err)
+		}
+	}()
+	a.Log.Info("listening for operators", "address", ln.Addr().String())
+	return func() { _ = srv.Close() }, nil
 }
 
 func (a *App) pingDatabase(ctx context.Context) error { return a.DB.R.PingContext(ctx) }

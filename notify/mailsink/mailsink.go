@@ -8,6 +8,7 @@ package mailsink
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -73,7 +74,7 @@ func Start(o Options) (*Sink, error) {
 	if o.Addr == "" {
 		o.Addr = "127.0.0.1:0"
 	}
-	ln, err := net.Listen("tcp", o.Addr)
+	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", o.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("mailsink: %w", err)
 	}
