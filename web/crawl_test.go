@@ -68,9 +68,9 @@ func (d *tour) Mails(context.Context) ([]web.DemoMail, error) {
 
 func (d *tour) Steps(lang string) []web.DemoStep {
 	if lang == "en" {
-		return []web.DemoStep{{N: 2, Title: "Cut access switch 2", Text: "Within 15 s one incident.", Action: "outage"}, {N: 3, Title: "The ticket", Text: "Given to somebody.", Login: "zhouhang", Path: "/tickets"}}
+		return []web.DemoStep{{N: 2, Title: "Cut access switch 2", Text: "Within 15 s one incident.", Action: "outage"}, {N: 3, Title: "The ticket", Text: "Given to somebody.", Login: "zhouhang", Name: "周航", Path: "/tickets"}}
 	}
-	return []web.DemoStep{{N: 2, Title: "切断接入交换机 2", Text: "15 秒内一条故障。", Action: "outage"}, {N: 3, Title: "报修单", Text: "派给了谁。", Login: "zhouhang", Path: "/tickets"}}
+	return []web.DemoStep{{N: 2, Title: "切断接入交换机 2", Text: "15 秒内一条故障。", Action: "outage"}, {N: 3, Title: "报修单", Text: "派给了谁。", Login: "zhouhang", Name: "周航", Path: "/tickets"}}
 }
 
 func TestTour(t *testing.T) {

@@ -125,7 +125,7 @@ type DemoMail struct {
 type DemoStep struct {
 	N           int
 	Title, Text string
-	Login       string
+	Login, Name string
 	Path        string
 	Action      string
 }

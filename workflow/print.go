@@ -88,12 +88,46 @@ func (s *Service) PrintModel(ctx context.Context, actor org.Actor, request id.ID
 		}
 		out.Fields = append(out.Fields, x)
 	}
+	ahead, err := s.ahead(ctx, r, d)
+	if err != nil {
+		return Print{}, err
+	}
 	for _, step := range d.Flow.Steps() {
-		if box, on := printBox(step, v, d, st); on {
+		if box, on := printBox(step, v, d, st); on || ahead[step.Name] {
 			out.Boxes = append(out.Boxes, box)
 		}
 	}
 	return out, nil
+}
+
+// ahead names the steps that the present form leads through, so that the paper
+// of a request under way has a box for everybody who will be asked.
+func (s *Service) ahead(ctx context.Context, r *row, d *Definition) (map[string]bool, error) {
+	out := map[string]bool{}
+	if r.Status.Final() {
+		return out, nil
+	}
+	now, cal, err := s.now(ctx)
+	if err != nil {
+		return nil, err
+	}
+	form, _, err := s.FormOf(ctx, s.db.R, r.ID)
+	if err != nil {
+		return nil, err
+	}
+	at := place{unit: r.Unit, requester: r.Requester.String()}
+	if at.form, _, err = s.tryForm(d, form, now); err != nil {
+		return nil, err
+	}
+	facts, _, err := s.facts(ctx, s.db.R, d, "", at, now, cal)
+	if err != nil {
+		return nil, err
+	}
+	steps, err := flow.Forecast(d.Flow, at.requester, facts)
+	for _, f := range steps {
+		out[f.Step] = true
+	}
+	return out, err
 }
 
 // printBox gives a step's box; on is false for a step of a branch that the form

@@ -58,11 +58,20 @@ var tour = []tourStep{
 func (d *demo) Steps(lang string) []web.DemoStep {
 	var out []web.DemoStep
 	for i, t := range tour {
-		s := web.DemoStep{N: i + 1, Title: t.zh, Text: t.textZh, Login: t.login, Path: t.path, Action: t.action}
+		s := web.DemoStep{N: i + 1, Title: t.zh, Text: t.textZh, Login: t.login, Name: nameOf(t.login), Path: t.path, Action: t.action}
 		if lang == "en" {
 			s.Title, s.Text = t.en, t.textEn
 		}
 		out = append(out, s)
 	}
 	return out
+}
+
+func nameOf(login string) string {
+	for _, c := range cast {
+		if c.Login == login {
+			return c.Name
+		}
+	}
+	return login
 }
