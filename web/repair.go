@@ -15,6 +15,7 @@ type repairForm struct {
 	Version   string // of the consent
 	In        repair.SubmitInput
 	Agreed    bool
+	Buildings []string       // that the network knows, to choose from
 	Outage    []repair.Words // what is known to be broken now
 	MaxOpen   int
 	Again     repair.Contact // of "send me the link again"
@@ -35,6 +36,9 @@ func (c *call) repairData() (repairForm, error) {
 		return f, err
 	}
 	f.Outage = st.Incidents
+	if f.Buildings, err = c.Netmon.Buildings(c.ctx()); err != nil {
+		return f, err
+	}
 	q := c.r.URL.Query()
 	f.In.Kind, f.In.Building, f.In.Contact.Kind, f.Again.Kind = repair.Kind(q.Get("kind")), q.Get("building"), "phone", "phone"
 	return f, nil
