@@ -77,6 +77,7 @@ type Options struct {
 	Acceptance time.Duration                         // how long an offer of work stands; 0 = 15 min
 	Interval   time.Duration                         // the monitor's epoch; 0 = 10 s
 	ShardSize  int                                   // checks swept together; 0 = netmon.ShardSize
+	Quiet      [2]int                                // hours of the local day without messages; zero = notify's
 	Timing     jobs.Timing                           // zero = jobs.Shipped
 	AuthParams auth.Params                           // zero = the shipped cost of a password
 	Migrate    bool                                  // bring the schema up first
@@ -152,7 +153,8 @@ func (a *App) bind(o Options) error {
 	if err != nil {
 		return err
 	}
-	a.Notify = notify.New(a.DB, a.Clock, a.Rules, notify.Options{PublicURL: a.Config.PublicURL, Zone: loc, Mail: sender, Readers: readers{a}, Resolve: a.resolve, Secret: a.secret})
+	a.Notify = notify.New(a.DB, a.Clock, a.Rules, notify.Options{PublicURL: a.Config.PublicURL, Zone: loc, Mail: sender, Readers: readers{a}, Resolve: a.resolve, Secret: a.secret,
+		QuietFrom: o.Quiet[0], QuietTo: o.Quiet[1]})
 	a.Property = property.New(a.DB, a.Clock, a.Rules, property.Options{Location: loc, Requests: requests{a}, Tell: put})
 	a.Sponsor = sponsor.New(a.DB, a.Clock, a.Rules, sponsor.Options{Location: loc, Purchases: a.Property, Requests: requests{a}, Tell: put})
 	a.Dispatcher = dispatch.New(loc, o.Acceptance, nil)

@@ -86,8 +86,8 @@ func RunDemo(ctx context.Context, flags config.Flags, open bool, out io.Writer) 
 		return err
 	}
 	defer func() { _ = log.Close() }()
-	d.a, err = Open(ctx, c, NewLog(c.LogLevel, log), Options{Migrate: true, Network: d.net, Loopback: true, AuthParams: demoParams, Admin: d.mount, Demo: d,
-		Acceptance: 10 * time.Minute, Interval: 5 * time.Second})
+	d.a, err = Open(ctx, c, NewLog(c.LogLevel, log), DemoOptions(Options{Migrate: true, Network: d.net, Admin: d.mount, Demo: d,
+		Acceptance: 10 * time.Minute, Interval: 5 * time.Second}))
 	if err != nil {
 		return err
 	}

@@ -16,10 +16,10 @@ func SeedDemo(ctx context.Context, c config.Config, o Options) ([]DemoAccount, e
 	return seedDemo(ctx, c, o)
 }
 
-// DemoOptions are those that the demo's federation is served with on the
-// network of o: its devices are on loopback, its passwords cheap to check.
+// DemoOptions completes o with what a demo is served with: its devices are on
+// loopback, its passwords cheap to check, and a tour by night gets its mail.
 func DemoOptions(o Options) Options {
-	o.Loopback, o.AuthParams = true, demoParams
+	o.Loopback, o.AuthParams, o.Quiet = true, demoParams, [2]int{24, 24}
 	return o
 }
 
