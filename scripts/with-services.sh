@@ -28,7 +28,14 @@ if [ ${#missing[@]} -gt 0 ] && have apt-get && [ "$(id -u)" = 0 ]; then
 fi
 export KELIAN_CHROMIUM="${KELIAN_CHROMIUM:-$(command -v chromium || true)}"
 
-dir=$(mktemp -d /tmp/kelian-services.XXXXXX)
+# In memory where there is room: these databases live for minutes. What a test
+# proves about durability it proves by killing processes, not the machine.
+base=${TMPDIR:-/tmp}
+if [ -w /dev/shm ] && [ "$(df --output=avail -k /dev/shm | tail -n 1)" -gt 4000000 ]; then base=/dev/shm; fi
+dir=$(mktemp -d "$base/kelian-services.XXXXXX")
+chmod 755 "$dir"
+mkdir -m 1777 "$dir/tmp"
+export TMPDIR="$dir/tmp"
 redis_pid=
 cleanup() {
 	[ -n "$redis_pid" ] && kill "$redis_pid" 2>/dev/null || true
@@ -57,7 +64,7 @@ if [ -z "${KELIAN_TEST_DATABASE_URL:-}" ] && [ -n "$(pgbin)" ]; then
 		as() { setpriv --reuid=postgres --regid=postgres --clear-groups "$@"; }
 	fi
 	as "$bin/initdb" -D "$dir/pg" -U postgres -A trust -E UTF8 --locale=C.UTF-8 >"$dir/initdb.log" 2>&1 || { cat "$dir/initdb.log"; exit 1; }
-	as "$bin/pg_ctl" -D "$dir/pg" -l "$dir/pg.log" -w -t 60 -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c max_connections=300" start >/dev/null || { cat "$dir/pg.log"; exit 1; }
+	as "$bin/pg_ctl" -D "$dir/pg" -l "$dir/pg.log" -w -t 60 -o "-p $port -k $dir -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync=off -c shared_buffers=256MB" start >/dev/null || { cat "$dir/pg.log"; exit 1; }
 	export KELIAN_TEST_DATABASE_URL="postgres://postgres@127.0.0.1:$port/postgres?sslmode=disable"
 	export KELIAN_TEST_PG_BIN="$bin"
 fi
