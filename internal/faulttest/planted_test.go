@@ -1,0 +1,115 @@
+//go:build fault && linux
+
+package faulttest_test
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// The same checks on a binary with a planted bug: each must be seen.
+func TestPlantedBugs(t *testing.T) {
+	t.Run("on", func(t *testing.T) {
+		planted(t, "done", "after-effect/workflow.task.opened:4", func(f *findings) []string { return f.doubled })
+		planted(t, "effect", "before-commit/delivery/notify.requested", func(f *findings) []string { return f.lost })
+		t.Run("attempt", func(t *testing.T) {
+			t.Parallel()
+			f := frozenSender(t, "attempt")
+			if !slices.ContainsFunc(f.wrong, func(s string) bool { return strings.Contains(s, "was received and is waiting") }) {
+				t.Errorf("the bug was not seen: %+v", *f)
+			}
+		})
+		t.Run("none", func(t *testing.T) {
+			t.Parallel()
+			frozenSender(t, "").judge(t)
+		})
+	})
+}
+
+// planted runs the second thread with the bug and a kill at the point; the
+// sound binary passes the same in TestFaults.
+func planted(t *testing.T, bug, at string, seen func(*findings) []string) {
+	t.Run(bug, func(t *testing.T) {
+		t.Parallel()
+		w := newWorld(t, shape{env: map[string]string{"KELIAN_FAULT_BUG": bug}})
+		w.start(whole, at, true)
+		if err := w.activity(); err != nil {
+			t.Errorf("the thread stopped: %v", err)
+		}
+		f := w.finish()
+		if w.killed != 1 {
+			t.Error("the point was not passed")
+		}
+		if len(seen(f)) == 0 {
+			t.Errorf("the bug was not seen: %+v", *f)
+		}
+		t.Logf("seen: lost %v, doubled %v, wrong %v", f.lost, f.doubled, f.wrong)
+	})
+}
+
+// gates hold the mail server's answers to the first and the second sender.
+type gates struct {
+	mu        sync.Mutex
+	n         int
+	came, let [2]chan struct{}
+}
+
+func (g *gates) rcpt(string) string {
+	g.mu.Lock()
+	n := g.n
+	g.n++
+	g.mu.Unlock()
+	if n < len(g.came) {
+		close(g.came[n])
+		<-g.let[n]
+	}
+	return ""
+}
+
+// frozenSender stops a worker in the middle of a letter until its lease is
+// over and another has taken the letter, and lets it go on first: what the
+// first one says about its old attempt must not count.
+func frozenSender(t *testing.T, bug string) *findings {
+	g := &gates{}
+	for i := range g.came {
+		g.came[i], g.let[i] = make(chan struct{}), make(chan struct{})
+	}
+	opened := sync.OnceFunc(func() { close(g.let[0]); close(g.let[1]) })
+	w := newWorld(t, shape{rcpt: g.rcpt, env: map[string]string{"KELIAN_FAULT_BUG": bug, "KELIAN_FAULT_TIMING": ""}})
+	t.Cleanup(opened)
+	w.start("api", "", true)
+	if _, _, err := w.submit(); err != nil {
+		t.Fatal(err)
+	}
+	held := func(what string, came chan struct{}) {
+		t.Helper()
+		if err := poll(what, under.wait, func() bool {
+			select {
+			case <-came:
+				return true
+			default:
+				return false
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	a := w.start("worker", "after-effect/notify.send", false)
+	held("the first worker sends", g.came[0])
+	if err := a.signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	b := w.start("worker", "after-effect/notify.retry", false)
+	held("the second worker sends after the lease", g.came[1])
+	err := errors.Join(a.signal(syscall.SIGCONT), a.wait())
+	opened()
+	if err := errors.Join(err, b.wait()); err != nil {
+		t.Fatal(err)
+	}
+	w.start("worker", "", true)
+	return w.finish()
+}
