@@ -47,6 +47,7 @@ type shape struct {
 	interval time.Duration
 	roles    []string // of the first process; nil = all
 	options  func(*app.Options)
+	bind     func(*app.App) // before it runs
 }
 
 // each runs f on SQLite with the queue in the process, and on PostgreSQL with
@@ -133,6 +134,9 @@ func (w *world) serve(t *testing.T, c config.Config, s shape) *app.App {
 	a, err := app.Open(t.Context(), c, app.NewLog(c.LogLevel, w.log), o)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if s.bind != nil {
+		s.bind(a)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
