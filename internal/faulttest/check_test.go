@@ -22,10 +22,12 @@ type findings struct {
 }
 
 // finish waits for the end of everything and compares what is there with what
-// was acknowledged.
-func (w *world) finish() *findings {
+// was acknowledged; without letters it does not wait for those that are to be
+// sent again.
+func (w *world) finish(letters bool) *findings {
 	f := &findings{w: w}
-	if err := w.drain(); err != nil {
+	w.look()
+	if err := w.drain(letters); err != nil {
 		f.wrong = append(f.wrong, err.Error()+": "+w.left(nil))
 	}
 	w.pending.Wait()
@@ -37,7 +39,7 @@ func (w *world) finish() *findings {
 	w.fig.lost, w.fig.doubled = len(f.lost), len(f.doubled)
 	w.mu.Lock()
 	f.wrong = append(f.wrong, w.errs...)
-	w.fig.hits = w.hits
+	w.fig.hits, w.fig.slow = w.hits, len(w.slow)
 	w.mu.Unlock()
 	return f
 }
@@ -166,7 +168,7 @@ func (f *findings) messages() {
 		}
 	}
 	f.w.mu.Lock()
-	hits := f.w.hits
+	hits := f.w.hits + len(f.w.slow)
 	f.w.mu.Unlock()
 	if f.w.fig.twice > hits {
 		f.doubled = append(f.doubled, fmt.Sprintf("%d letters were received twice, %d faults hit between send and record", f.w.fig.twice, hits))

@@ -21,7 +21,7 @@ type figures struct {
 	mu                         sync.Mutex
 	operations, acked, unknown int
 	faults, lost, doubled      int
-	letters, twice, hits       int
+	letters, twice, hits, slow int
 	recoveries                 []time.Duration
 	slowest                    time.Duration
 }
@@ -49,6 +49,7 @@ func (f *figures) add(o *figures) {
 	f.letters += o.letters
 	f.twice += o.twice
 	f.hits += o.hits
+	f.slow += o.slow
 	f.recoveries = append(f.recoveries, o.recoveries...)
 	f.slowest = max(f.slowest, o.slowest)
 }
@@ -61,8 +62,8 @@ func (f *figures) String() string {
 	if r := slices.Sorted(slices.Values(f.recoveries)); len(r) > 0 {
 		p50, most = r[len(r)/2], r[len(r)-1]
 	}
-	return fmt.Sprintf("figures %s: faults=%d operations=%d acknowledged=%d unknown=%d lost=%d doubled=%d letters=%d received_twice=%d between_send_and_record=%d recovery_s{p50=%.1f max=%.1f} slowest_answer_s=%.1f",
-		f.name, f.faults, f.operations, f.acked, f.unknown, f.lost, f.doubled, f.letters, f.twice, f.hits, p50.Seconds(), most.Seconds(), f.slowest.Seconds())
+	return fmt.Sprintf("figures %s: faults=%d operations=%d acknowledged=%d unknown=%d lost=%d doubled=%d letters=%d received_twice=%d between_send_and_record=%d unanswered_letters=%d recovery_s{p50=%.1f max=%.1f} slowest_answer_s=%.1f",
+		f.name, f.faults, f.operations, f.acked, f.unknown, f.lost, f.doubled, f.letters, f.twice, f.hits, f.slow, p50.Seconds(), most.Seconds(), f.slowest.Seconds())
 }
 
 // expectations are what was acknowledged, to be found in the database.

@@ -4,6 +4,7 @@ package faulttest_test
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -44,9 +45,12 @@ var (
 		"after-effect/workflow.approved", "after-send"}
 )
 
+// hit counts the faults of TestFaults.
+var hit atomic.Int64
+
 // TestFaults is void unless at least ten faults hit.
 func TestFaults(t *testing.T) {
-	before := sum.faults
+	t.Parallel()
 	t.Run("on", func(t *testing.T) {
 		for _, at := range firstThread {
 			killAt(t, "first", shape{}, at, (*world).outage)
@@ -60,7 +64,7 @@ func TestFaults(t *testing.T) {
 			killAt(t, "embedded", shape{sqlite: true}, at, (*world).activity)
 		}
 	})
-	if n := sum.faults - before; n < 10 {
+	if n := hit.Load(); n < 10 {
 		t.Errorf("void: only %d faults hit", n)
 	}
 }
@@ -74,10 +78,11 @@ func killAt(t *testing.T, thread string, s shape, at string, run func(*world) er
 		if err := run(w); err != nil {
 			t.Errorf("the thread stopped: %v", err)
 		}
-		f := w.finish()
+		f := w.finish(true)
 		if w.killed != 1 {
 			f.wrong = append(f.wrong, "the point was not passed")
 		}
 		f.judge(t)
+		hit.Add(int64(w.fig.faults))
 	})
 }

@@ -91,7 +91,8 @@ func redisFaults(t *testing.T) {
 	step("the first thread", <-first)
 	close(stop)
 	wait()
-	w.finish().judge(t)
+	w.finish(true).judge(t)
+	hit.Add(int64(w.fig.faults))
 }
 
 // postgresFaults restarts PostgreSQL as after a crash, and kills a worker and
@@ -126,10 +127,7 @@ func postgresFaults(t *testing.T) {
 			t.Error(err)
 		}
 		w.fig.fault()
-		hits := w.betweenSendAndRecord()
-		w.mu.Lock()
-		w.hits += hits
-		w.mu.Unlock()
+		w.struck(true)
 		w.recovering("restart of PostgreSQL")
 	}
 	if err := <-first; err != nil {
@@ -137,7 +135,8 @@ func postgresFaults(t *testing.T) {
 	}
 	close(stop)
 	wait()
-	w.finish().judge(t)
+	w.finish(true).judge(t)
+	hit.Add(int64(w.fig.faults))
 }
 
 // progress waits until so many more operations are acknowledged.

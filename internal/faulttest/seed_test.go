@@ -83,10 +83,10 @@ func zone() *time.Location {
 	return loc
 }
 
-func zoneName() string {
+var zoneName = sync.OnceValue(func() string {
 	east := 12 - time.Now().UTC().Hour() // from -11 to 12, and Etc counts westwards
 	return fmt.Sprintf("Etc/GMT%+d", -east)
-}
+})
 
 // seed makes the federation in an SQLite file and takes it to PostgreSQL by
 // backup and restore.

@@ -137,8 +137,8 @@ func (w *world) outage() error {
 	}
 	// What the incident caused is to be there before it ends, for a message
 	// about an incident that is over is not sent.
-	if err := w.drain(); err != nil {
-		return fmt.Errorf("%w: %s", err, w.left(nil))
+	if err := w.settle(); err != nil {
+		return err
 	}
 	w.restore(cutSide)
 	if err := w.read(technician, "{ incidents(first: 5, open: true) { edges { node { id } } } }", nil, func(raw json.RawMessage) bool {

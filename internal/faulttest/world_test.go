@@ -10,18 +10,17 @@ import (
 	"net/http"
 	"net/netip"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"kelian/internal/id"
 	"kelian/internal/store"
 	"kelian/internal/testkit"
+	"kelian/notify"
 	"kelian/notify/mailsink"
 
 	"github.com/uptrace/bun"
@@ -42,7 +41,8 @@ type world struct {
 	mu      sync.Mutex
 	procs   []*process
 	killed  int
-	hits    int // letters that a fault caught between send and record
+	hits    int            // letters that a fault caught between send and record
+	slow    map[id.ID]bool // letters whose sender got no answer in time
 	errs    []string
 	pending sync.WaitGroup // recoveries that are being measured
 	client  *http.Client
@@ -59,7 +59,7 @@ type shape struct {
 
 func newWorld(t *testing.T, s shape) *world {
 	t.Helper()
-	w := &world{t: t, dir: t.TempDir(), env: map[string]string{}, fig: &figures{name: t.Name()}, began: time.Now().UTC(), client: &http.Client{Timeout: 15 * time.Second}}
+	w := &world{t: t, dir: t.TempDir(), env: map[string]string{}, slow: map[id.ID]bool{}, fig: &figures{name: t.Name()}, began: time.Now().UTC(), client: &http.Client{Timeout: 15 * time.Second}}
 	for k, v := range s.env {
 		w.env[k] = v
 	}
@@ -84,8 +84,12 @@ func newWorld(t *testing.T, s shape) *world {
 			w.env["KELIAN_REDIS_URL"] = shared.url()
 		}
 	}
-	var err error
-	if w.sink, err = mailsink.Start(mailsink.Options{Dir: filepath.Join(w.dir, "mail"), Rcpt: s.rcpt}); err != nil {
+	mailbox, err := os.MkdirTemp(memory(), "kelian-fault-mail-*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(mailbox) })
+	if w.sink, err = mailsink.Start(mailsink.Options{Dir: mailbox, Rcpt: s.rcpt}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.sink.Close() })
@@ -94,9 +98,22 @@ func newWorld(t *testing.T, s shape) *world {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = w.db.Close() })
+	ctx, cancel := context.WithCancel(context.Background())
+	looking := make(chan struct{})
+	go func() { defer close(looking); w.watch(ctx) }()
+	t.Cleanup(func() { cancel(); <-looking })
 	t.Cleanup(w.end)
 	w.listenAsDevices()
 	return w
+}
+
+// memory is where a mail server can sync a letter at once, however busy the
+// disk is; "" = the usual place.
+func memory() string {
+	if st, err := os.Stat("/dev/shm"); err == nil && st.IsDir() {
+		return "/dev/shm"
+	}
+	return ""
 }
 
 // listenAsDevices lets the devices answer on a port where the machine may not
@@ -134,179 +151,6 @@ func (w *world) wrong(format string, args ...any) {
 	w.errs = append(w.errs, fmt.Sprintf(format, args...))
 }
 
-// process is one kelian.
-type process struct {
-	w          *world
-	roles      string
-	api, admin string
-	dir        string
-	log        *os.File
-	cmd        *exec.Cmd
-	gone       chan struct{} // closed when the present one has ended
-	again      bool          // start another when it was killed
-	ending     bool          // it is told to stop
-}
-
-// start runs kelian with the roles; killAt is the point at which it dies, ""
-// = nowhere. When it was killed another takes its place, without the point.
-func (w *world) start(roles, killAt string, again bool) *process {
-	w.t.Helper()
-	n := len(w.procs)
-	p := &process{w: w, roles: roles, api: freeAddress(), admin: freeAddress(), dir: filepath.Join(w.dir, fmt.Sprint("process", n)), again: again}
-	if strings.HasPrefix(w.env["KELIAN_DATABASE_URL"], "sqlite") {
-		p.dir = filepath.Join(w.dir, "data")
-	}
-	var err error
-	if p.log, err = os.Create(filepath.Join(w.dir, fmt.Sprint("process", n, ".log"))); err != nil {
-		w.t.Fatal(err)
-	}
-	w.mu.Lock()
-	w.procs = append(w.procs, p)
-	w.mu.Unlock()
-	if err := p.run(killAt); err != nil {
-		w.t.Fatal(err)
-	}
-	if err := poll("the process is ready", under.wait, p.ready); err != nil {
-		w.t.Fatalf("%v\n%s", err, p.tail())
-	}
-	return p
-}
-
-func (p *process) run(killAt string) error {
-	w := p.w
-	env := map[string]string{"KELIAN_DATA_DIR": p.dir, "KELIAN_LISTEN": p.api, "KELIAN_ADMIN_LISTEN": p.admin, "KELIAN_PUBLIC_URL": "http://" + p.api}
-	for k, v := range w.env {
-		env[k] = v
-	}
-	if killAt != "" {
-		env["KELIAN_KILL_AT"] = killAt
-	}
-	env["KELIAN_FAULT_CUT"] = w.expect.cutNow()
-	cmd := exec.Command(binary, "serve", "--roles", p.roles)
-	cmd.Env = settings(env)
-	cmd.Stdout, cmd.Stderr = p.log, p.log
-	cmd.SysProcAttr = &orphan
-	gone := make(chan struct{})
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if p.ending {
-		return nil
-	}
-	if err := cmd.Start(); err != nil {
-		return err
-	}
-	p.cmd, p.gone = cmd, gone
-	go func() {
-		_ = cmd.Wait()
-		p.ended(cmd)
-		close(gone)
-	}()
-	return nil
-}
-
-// ended books a process that was killed and puts another in its place.
-func (p *process) ended(cmd *exec.Cmd) {
-	w := p.w
-	w.mu.Lock()
-	ending := p.ending
-	w.mu.Unlock()
-	if ending {
-		return
-	}
-	if st, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); !ok || !st.Signaled() || st.Signal() != syscall.SIGKILL {
-		// One that finds no database at its start ends, and is started again by
-		// whoever supervises it.
-		if p.again && strings.HasPrefix(p.lastLine(), "kelian: open database: UNAVAILABLE") {
-			if err := p.run(""); err != nil {
-				w.wrong("start again: %v", err)
-			}
-			return
-		}
-		w.wrong("a process ended by itself: %v\n%s", cmd.ProcessState, p.tail())
-		return
-	}
-	hits := w.betweenSendAndRecord()
-	w.mu.Lock()
-	w.killed++
-	w.hits += hits
-	w.mu.Unlock()
-	w.fig.fault()
-	if !p.again {
-		return
-	}
-	if err := p.run(""); err != nil {
-		w.wrong("start again: %v", err)
-		return
-	}
-	w.recovering("kill -9")
-}
-
-func (p *process) ready() bool {
-	at := p.admin
-	if strings.Contains(p.roles, "api") {
-		at = p.api // opened last
-	}
-	res, err := p.w.client.Get("http://" + at + "/readyz")
-	if err != nil {
-		return false
-	}
-	_ = res.Body.Close()
-	return res.StatusCode == http.StatusOK
-}
-
-func (p *process) signal(s syscall.Signal) error {
-	p.w.mu.Lock()
-	defer p.w.mu.Unlock()
-	return p.cmd.Process.Signal(s)
-}
-
-// wait is until the present process has ended.
-func (p *process) wait() error {
-	p.w.mu.Lock()
-	gone := p.gone
-	p.w.mu.Unlock()
-	select {
-	case <-gone:
-		return nil
-	case <-time.After(under.wait):
-		return fmt.Errorf("the process did not end\n%s", p.tail())
-	}
-}
-
-func (p *process) tail() string {
-	raw, _ := os.ReadFile(p.log.Name())
-	if len(raw) > 6000 {
-		raw = raw[len(raw)-6000:]
-	}
-	return string(raw)
-}
-
-func (p *process) lastLine() string {
-	lines := strings.Split(strings.TrimSpace(p.tail()), "\n")
-	return lines[len(lines)-1]
-}
-
-// end kills what still runs.
-func (w *world) end() {
-	w.mu.Lock()
-	procs := w.procs
-	for _, p := range procs {
-		p.ending = true
-	}
-	w.mu.Unlock()
-	for _, p := range procs {
-		if p.cmd != nil {
-			_ = p.cmd.Process.Signal(syscall.SIGCONT)
-			_ = p.cmd.Process.Kill()
-			<-p.gone
-		}
-		if w.t.Failed() {
-			w.t.Logf("log of %s (%s):\n%s", p.roles, p.log.Name(), p.tail())
-		}
-		_ = p.log.Close()
-	}
-}
-
 // cut and restore change the network that the monitors see.
 func (w *world) cut(addrs []netip.Addr)     { w.network("cut", addrs) }
 func (w *world) restore(addrs []netip.Addr) { w.network("restore", addrs) }
@@ -336,23 +180,28 @@ func (w *world) network(what string, addrs []netip.Addr) {
 	}
 }
 
-// betweenSendAndRecord counts the letters that were received and are not
-// booked as sent.
-func (w *world) betweenSendAndRecord() (n int) {
+// sending are the letters under way; ok is false while the database is away.
+func (w *world) sending() (rows []id.ID, ok bool) {
+	err := w.db.R.NewRaw(`SELECT id FROM delivery WHERE channel = 'email' AND state = 'sending'`).Scan(context.Background(), &rows)
+	return rows, ignoreNone(err) == nil
+}
+
+// struck counts the letters that a fault has caught between send and record:
+// those that were received and are not booked as sent. Where their senders
+// live on, one that is still on its way counts too.
+func (w *world) struck(alive bool) {
 	var rows []id.ID
-	err := poll("the deliveries are read", under.wait, func() bool {
-		rows = nil
-		return ignoreNone(w.db.R.NewRaw(`SELECT id FROM delivery WHERE channel = 'email' AND state = 'sending'`).Scan(context.Background(), &rows)) == nil
-	})
+	err := poll("the deliveries are read", under.wait, func() (ok bool) { rows, ok = w.sending(); return ok })
 	if err != nil {
 		w.wrong("%v", err)
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, r := range rows {
-		if w.copies(r) > 0 {
-			n++
+		if alive || w.copies(r) > 0 {
+			w.hits++
 		}
 	}
-	return n
 }
 
 // copies is how often a delivery's letter was received.
@@ -376,13 +225,10 @@ func (w *world) recovering(what string) {
 		seen := false
 		err := poll("work resumes after "+what, under.recover, func() bool {
 			if !seen {
-				due = nil
-				err := w.db.R.NewRaw(`SELECT id FROM outbox WHERE state = 'sent' OR state = 'pending' AND due_at <= ?`, began.UTC()).Scan(context.Background(), &due)
-				half = nil
-				if err = ignoreNone(err); err == nil {
-					err = ignoreNone(w.db.R.NewRaw(`SELECT id FROM delivery WHERE state = 'sending'`).Scan(context.Background(), &half))
+				if due, seen = w.due(began.UTC()); seen {
+					half, seen = w.sending()
 				}
-				if seen = err == nil; !seen {
+				if !seen {
 					return false
 				}
 			}
@@ -432,14 +278,70 @@ func (w *world) left(rows []id.ID) string {
 	return fmt.Sprintf("%+v", out)
 }
 
-// drain waits until nothing is due, under way or half sent.
-func (w *world) drain() error {
-	return poll("the outbox is empty", under.wait, func() bool {
-		var n, sending int
-		err := w.db.R.NewRaw(`SELECT count(*) FROM outbox WHERE state = 'sent' OR state = 'pending' AND due_at <= ?`, time.Now().UTC()).Scan(context.Background(), &n)
-		if err == nil {
-			err = w.db.R.NewRaw(`SELECT count(*) FROM delivery WHERE state = 'sending'`).Scan(context.Background(), &sending)
+// settle waits until everything that is due now is done; more may have come.
+func (w *world) settle() error {
+	began := time.Now().UTC()
+	var due []id.ID
+	seen := false
+	err := poll("what is due is done", under.wait, func() bool {
+		if !seen {
+			due, seen = w.due(began)
 		}
-		return err == nil && n == 0 && sending == 0
+		return seen && w.over("outbox", due, "pending", "sent")
 	})
+	if err != nil {
+		return fmt.Errorf("%w: %s", err, w.left(due))
+	}
+	return nil
+}
+
+// due are the rows that are under way or due at the time; ok is false while
+// the database is away.
+func (w *world) due(at time.Time) (rows []id.ID, ok bool) {
+	err := w.db.R.NewRaw(`SELECT id FROM outbox WHERE state = 'sent' OR state = 'pending' AND due_at <= ?`, at).Scan(context.Background(), &rows)
+	return rows, ignoreNone(err) == nil
+}
+
+// drain waits until nothing is due, under way or half sent; with letters,
+// until those are sent that a mail server took too long for.
+func (w *world) drain(letters bool) error {
+	half := []string{"sending"}
+	if letters {
+		half = append(half, "waiting")
+	}
+	return poll("the outbox is empty", under.wait, func() bool {
+		rows, ok := w.due(time.Now().UTC())
+		if !ok || len(rows) > 0 {
+			return false
+		}
+		n, err := w.db.R.NewSelect().Table("delivery").Where("channel = 'email'").Where("state IN (?)", bun.List(half)).Count(context.Background())
+		return err == nil && n == 0
+	})
+}
+
+// watch notes the letters whose sender got no answer in time: on a machine
+// that is too busy for the short limits, that too is between send and record.
+func (w *world) watch(ctx context.Context) {
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for {
+		w.look()
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+	}
+}
+
+func (w *world) look() {
+	var rows []id.ID
+	if w.db.R.NewRaw(`SELECT id FROM delivery WHERE state = 'waiting' AND reason = ?`, notify.Uncertain).Scan(context.Background(), &rows) != nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range rows {
+		w.slow[r] = true
+	}
 }
