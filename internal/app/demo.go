@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -368,13 +367,4 @@ The demo is ready
 
 正式使用 / the real thing:  kelian serve
 `, d.a.Config.PublicURL, how, dir, howEn)
-}
-
-// plainPart is the text of a letter without its headers and its HTML twin.
-func plainPart(raw []byte) string {
-	_, body, ok := strings.Cut(strings.ReplaceAll(string(raw), "\r\n", "\n"), "\n\n")
-	if !ok {
-		return string(raw)
-	}
-	return body
 }

@@ -144,7 +144,7 @@ var tourCalls = [][]TourCall{
 			Vars: `{"in":{"workflow":"supervision.activity","unit":"society.robotics","form":` + openDayForm + `},"idempotencyKey":"$(key)"}}`,
 			Keep: []TourPart{keep("request", ".data.submitRequest.request.id")}},
 		{Note: TourText{"韩老师没有账号：信里的链接就是他的审批页", "韩老师 has no account: the link in the letter is where he decides"}, Page: "/demo", Within: 10 * time.Second,
-			Shows: []TourPart{says("/d/")}, Keep: []TourPart{keep("link", `/d/[A-Za-z0-9_.-]+`)}},
+			Shows: []TourPart{says("《机器人开放日》到了你这一步")}, Keep: []TourPart{keep("link", `/d/[A-Za-z0-9_.-]+`)}},
 		{Page: "$link", Form: "act=approve&comment=同意举办&key=$(key)", Shows: []TourPart{says("韩老师")}}},
 		vote(collegeOfRobotics, "SEND_BACK", "1", "请写明要借的器材", shows(statusAt, "RETURNED")),
 		[]TourCall{{As: "ayinuer", Query: `mutation($in: ResubmitRequestInput!) { resubmitRequest(input: $in) { request { formRev decisions { step carriedFrom lapsed } } userErrors { code message } } }`,
