@@ -45,7 +45,7 @@ type shape struct {
 	postgres bool
 	shard    int // checks swept together; 0 = as shipped
 	interval time.Duration
-	roles    []string // of the first process; nil = all
+	roles    []string // of the first process; nil = all, empty = it is opened and does nothing
 	options  func(*app.Options)
 	bind     func(*app.App) // before it runs
 }
@@ -137,6 +137,10 @@ func (w *world) serve(t *testing.T, c config.Config, s shape) *app.App {
 	}
 	if s.bind != nil {
 		s.bind(a)
+	}
+	if len(s.roles) == 0 {
+		t.Cleanup(a.Close)
+		return a
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
