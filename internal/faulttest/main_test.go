@@ -25,7 +25,7 @@ type limits struct {
 
 var (
 	shipped = flag.Bool("shipped", false, "with the time limits of a shipped binary (make test-long)")
-	under   = limits{`{"visibility":"5s","handler":"3s","interval":"2s"}`, 8 * time.Second, 60 * time.Second, 2 * time.Minute}
+	under   = limits{`{"visibility":"5s","handler":"3s","interval":"2s"}`, 8 * time.Second, 3 * time.Minute, 5 * time.Minute}
 	binary  string // kelian with the tag fault
 	temp    string // everything that the tests write
 	sum     = &figures{name: "all"}

@@ -70,6 +70,7 @@ func redisFaults(t *testing.T) {
 	for range 3 {
 		fault("emptying Redis", r.empty)
 	}
+	w.pending.Wait()
 	fault("killing Redis", func() error {
 		if err := r.kill(); err != nil {
 			return err
@@ -77,8 +78,10 @@ func redisFaults(t *testing.T) {
 		step("the door works without Redis", w.activity())
 		return r.start()
 	})
+	w.pending.Wait()
 	step("a worker is killed", workers[0].signal(syscall.SIGKILL))
 	fault("emptying Redis", r.empty)
+	w.pending.Wait()
 	fault("freezing Redis", func() error {
 		thaw := time.After(under.freeze)
 		if err := r.signal(syscall.SIGSTOP); err != nil {
