@@ -379,6 +379,12 @@ func (th *thread) sentBack(t *testing.T) {
 	}
 	th.as("songlan").decide(th.request, "APPROVE", "库存没有")
 	th.as("hejing").decide(th.request, "APPROVE", "同意")
+	// Whoever has decided is told no more, so the message is awaited.
+	eventually(t, "顾晨 is told", func() bool {
+		return slices.ContainsFunc(th.as("guchen").deliveries(th.request), func(d delivery) bool {
+			return strings.HasPrefix(d.Recipient, "顾") && d.Topic == "workflow.task" && d.Channel == "email"
+		})
+	})
 	th.as("guchen").decide(th.request, "SEND_BACK", "报价过期")
 	r := th.as("zhouhang").request(th.request)
 	if r.Status != "RETURNED" || len(r.Decisions) != 3 {
