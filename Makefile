@@ -8,7 +8,7 @@ LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 LDFLAGS := -s -w -X kelian/internal/app.Version=$(VERSION)
 
-.PHONY: help run test test-long check drift lint unit release
+.PHONY: help run test test-long check drift lint unit faults release
 
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 14
@@ -18,6 +18,8 @@ run: ## the demo federation
 
 test: check ## all tests on both databases and both queues; installs what it needs on Debian as root
 	CI=true scripts/with-services.sh $(GO) test -p 2 -timeout 20m ./...
+
+faults: ## the fault tests on real processes, with short limits (about five minutes)
 	CI=true scripts/with-services.sh $(GO) test -tags fault -timeout 15m -v ./internal/faulttest/
 
 test-long: ## the fault tests with the time limits of a shipped binary (about half an hour)
