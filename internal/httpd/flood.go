@@ -108,6 +108,20 @@ func (f *Flood) addr(a netip.Addr, now time.Time) *bucket {
 	return b
 }
 
+// share says whose part of the slots in flight a request draws on.
+func (f *Flood) share(a netip.Addr, c credential, now time.Time) share {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if b := f.creds[c]; b != nil && !now.After(b.vouched) {
+		return share{holder: holder{cred: c}, weight: f.opt.Account}
+	}
+	s := share{holder: holder{addr: LimitKey(a)}, weight: f.opt.Outside}
+	if Contains(f.campus, a) {
+		s.weight, s.crowd = f.opt.Campus, true
+	}
+	return s
+}
+
 func (f *Flood) vouch(c credential) {
 	now := time.Now()
 	f.mu.Lock()

@@ -57,7 +57,7 @@ func newMetrics(reg prometheus.Registerer, c *InFlight) (*metrics, error) {
 	running := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "kelian_http_in_flight",
 		Help: "Requests running."}, func() float64 { return float64(c.Running()) })
 	queued := prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "kelian_http_queued",
-		Help: "Requests waiting for a slot."}, func() float64 { return float64(c.queued.Load()) })
+		Help: "Requests waiting for a slot."}, func() float64 { return float64(c.Queued()) })
 	if reg == nil {
 		return m, nil
 	}
