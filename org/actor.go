@@ -96,17 +96,26 @@ const heldSQL = `SELECT seat.name AS seat, unit.code AS unit, seat.role AS role,
 // that its holder delegated counts for as long as both last; an erased person
 // has none.
 func Judge(ctx context.Context, q bun.IDB, a Actor, now time.Time) (Actor, error) {
+	r := store.NewReads(q)
+	judged := AskJudge(r, a, now)
+	if err := r.Run(ctx); err != nil {
+		return a, err
+	}
+	return judged()
+}
+
+// AskJudge is Judge beside other reads; it answers once they have run.
+func AskJudge(r *store.Reads, a Actor, now time.Time) func() (Actor, error) {
 	if a.System || a.Person.IsZero() {
-		return a, nil
+		return func() (Actor, error) { return a, nil }
 	}
 	var rows []HeldSeat
-	err := q.NewRaw(heldSQL, a.Person, now, now, a.Person, now, now, now, now).Scan(ctx, &rows)
-	if err != nil && !store.NoRows(err) {
-		return a, store.Busy(err)
+	r.SQL(&rows, heldSQL, a.Person, now, now, a.Person, now, now, now, now)
+	return func() (Actor, error) {
+		a.Seats = rows
+		if a.Acting != "" && !a.Holds(a.Acting) {
+			return a, fault.Deny("seat.held", "现任"+a.Acting, "the present holder of "+a.Acting)
+		}
+		return a, nil
 	}
-	a.Seats = rows
-	if a.Acting != "" && !a.Holds(a.Acting) {
-		return a, fault.Deny("seat.held", "现任"+a.Acting, "the present holder of "+a.Acting)
-	}
-	return a, nil
 }

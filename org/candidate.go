@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kelian/internal/id"
+	"kelian/internal/store"
 	"kelian/org/calendar"
 
 	"github.com/uptrace/bun"
@@ -52,51 +53,72 @@ type Candidate struct {
 // free hours in zone loc; who has told none counts as free, and so does
 // everybody outside of terms, when there are no classes.
 func Candidates(ctx context.Context, q bun.IDB, now time.Time, loc *time.Location, seats []string) ([]Candidate, error) {
-	if len(seats) == 0 {
-		return nil, nil
+	r := store.NewReads(q)
+	found := AskCandidates(r, now, loc, seats)
+	if err := r.Run(ctx); err != nil {
+		return nil, err
 	}
-	var rows []Holder
-	err := q.NewRaw(`SELECT tenure.person_id AS person, seat.name AS seat FROM tenure
+	return found()
+}
+
+// HoldersSQL selects the persons that hold one of the seats at a time; its
+// arguments are the list of seats, the time and the time again.
+const HoldersSQL = `SELECT tenure.person_id FROM tenure JOIN seat ON seat.id = tenure.seat_id JOIN person ON person.id = tenure.person_id
+	WHERE seat.name IN (?) AND tenure.from_at <= ? AND (tenure.until_at IS NULL OR tenure.until_at > ?) AND person.erased_at IS NULL`
+
+// AskCandidates is Candidates beside other reads; it answers once they have
+// run.
+func AskCandidates(r *store.Reads, now time.Time, loc *time.Location, seats []string) func() ([]Candidate, error) {
+	if len(seats) == 0 {
+		return func() ([]Candidate, error) { return nil, nil }
+	}
+	var holders []Holder
+	var skills []Skill
+	var absent []id.ID
+	var hours []FreeHour
+	of := bun.List(seats)
+	r.SQL(&holders, `SELECT tenure.person_id AS person, seat.name AS seat FROM tenure
 		JOIN seat ON seat.id = tenure.seat_id JOIN person ON person.id = tenure.person_id
 		WHERE seat.name IN (?) AND tenure.from_at <= ? AND (tenure.until_at IS NULL OR tenure.until_at > ?) AND person.erased_at IS NULL
-		ORDER BY tenure.person_id, seat.name`, bun.List(seats), now, now).Scan(ctx, &rows)
-	if err := noRows(err); err != nil || len(rows) == 0 {
-		return nil, err
+		ORDER BY tenure.person_id, seat.name`, of, now, now)
+	r.SQL(&skills, `SELECT person_id, name, certificate, from_at, until_at FROM skill WHERE person_id IN (`+HoldersSQL+`)
+		AND from_at <= ? AND (until_at IS NULL OR until_at > ?) ORDER BY person_id, name`, of, now, now, now, now)
+	r.SQL(&absent, `SELECT DISTINCT person_id FROM absence WHERE person_id IN (`+HoldersSQL+`) AND from_at <= ? AND until_at > ?`, of, now, now, now, now)
+	r.SQL(&hours, `SELECT person_id, weekday, parity, from_min, to_min FROM free_hour WHERE person_id IN (`+HoldersSQL+`)`, of, now, now)
+	known := calendar.Ask(r, loc)
+	return func() ([]Candidate, error) {
+		cal, err := known()
+		if err != nil {
+			return nil, err
+		}
+		told := byPerson(hours)
+		return candidates(holders, skills, absent, func(p id.ID) bool { return freeAt(told[p], now, cal) }), nil
 	}
+}
+
+// candidates puts together what is known of the holders, who are sorted by
+// person.
+func candidates(holders []Holder, skills []Skill, absent []id.ID, free func(person id.ID) bool) []Candidate {
 	var out []Candidate
-	var people []id.ID
-	for _, r := range rows {
-		if n := len(out); n == 0 || out[n-1].Person != r.Person {
-			out = append(out, Candidate{Person: r.Person})
-			people = append(people, r.Person)
+	for _, h := range holders {
+		if n := len(out); n == 0 || out[n-1].Person != h.Person {
+			out = append(out, Candidate{Person: h.Person, Free: free(h.Person), Absent: slices.Contains(absent, h.Person)})
 		}
 		last := &out[len(out)-1]
-		last.Seats = append(last.Seats, r.Seat)
+		last.Seats = append(last.Seats, h.Seat)
 	}
-	skills, err := skillsOf(ctx, q, people, now)
-	if err != nil {
-		return nil, err
-	}
-	absent, err := absentOf(ctx, q, people, now)
-	if err != nil {
-		return nil, err
-	}
-	free, err := FreeAt(ctx, q, people, now, loc)
-	if err != nil {
-		return nil, err
-	}
-	for i := range out {
-		c := &out[i]
-		for _, s := range skills[c.Person] {
-			if s.Certificate {
-				c.Certificates = append(c.Certificates, s.Name)
-			} else {
-				c.Skills = append(c.Skills, s.Name)
-			}
+	for _, s := range skills {
+		i := slices.IndexFunc(out, func(c Candidate) bool { return c.Person == s.Person })
+		if i < 0 {
+			continue
 		}
-		c.Free, c.Absent = free[c.Person], slices.Contains(absent, c.Person)
+		if c := &out[i]; s.Certificate {
+			c.Certificates = append(c.Certificates, s.Name)
+		} else {
+			c.Skills = append(c.Skills, s.Name)
+		}
 	}
-	return out, nil
+	return out
 }
 
 // FreeAt says of each person whether the free hours leave them free at time t.
@@ -105,23 +127,30 @@ func FreeAt(ctx context.Context, q bun.IDB, people []id.ID, t time.Time, loc *ti
 	if len(people) == 0 {
 		return out, nil
 	}
-	cal, err := calendar.Load(ctx, q, loc)
+	r := store.NewReads(q)
+	known := calendar.Ask(r, loc)
+	var hours []FreeHour
+	r.SQL(&hours, `SELECT person_id, weekday, parity, from_min, to_min FROM free_hour WHERE person_id IN (?)`, bun.List(people))
+	if err := r.Run(ctx); err != nil {
+		return nil, err
+	}
+	cal, err := known()
 	if err != nil {
 		return nil, err
 	}
-	var hours []FreeHour
-	err = q.NewSelect().Model(&hours).Where("person_id IN (?)", bun.List(people)).Scan(ctx)
-	if err := noRows(err); err != nil {
-		return nil, err
-	}
-	told := map[id.ID][]FreeHour{}
-	for _, h := range hours {
-		told[h.Person] = append(told[h.Person], h)
-	}
+	told := byPerson(hours)
 	for _, p := range people {
 		out[p] = freeAt(told[p], t, cal)
 	}
 	return out, nil
+}
+
+func byPerson(hours []FreeHour) map[id.ID][]FreeHour {
+	told := map[id.ID][]FreeHour{}
+	for _, h := range hours {
+		told[h.Person] = append(told[h.Person], h)
+	}
+	return told
 }
 
 // freeAt is the rule for one person. Before the university has told its terms
@@ -144,22 +173,4 @@ func freeAt(hours []FreeHour, t time.Time, cal *Calendar) bool {
 		}
 	}
 	return false
-}
-
-func skillsOf(ctx context.Context, q bun.IDB, people []id.ID, now time.Time) (map[id.ID][]Skill, error) {
-	var rows []Skill
-	err := q.NewSelect().Model(&rows).Where("person_id IN (?)", bun.List(people)).
-		Where("from_at <= ?", now).Where("until_at IS NULL OR until_at > ?", now).OrderExpr("person_id, name").Scan(ctx)
-	out := map[id.ID][]Skill{}
-	for _, r := range rows {
-		out[r.Person] = append(out[r.Person], r)
-	}
-	return out, noRows(err)
-}
-
-func absentOf(ctx context.Context, q bun.IDB, people []id.ID, now time.Time) ([]id.ID, error) {
-	var rows []id.ID
-	err := q.NewRaw(`SELECT DISTINCT person_id FROM absence WHERE person_id IN (?) AND from_at <= ? AND until_at > ?`,
-		bun.List(people), now, now).Scan(ctx, &rows)
-	return rows, noRows(err)
 }

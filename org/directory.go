@@ -2,6 +2,7 @@ package org
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"kelian/internal/fault"
@@ -27,6 +28,22 @@ func Holders(ctx context.Context, q bun.IDB, seat string, now time.Time) ([]Hold
 		WHERE seat.name = ? AND tenure.from_at <= ? AND (tenure.until_at IS NULL OR tenure.until_at > ?) AND person.erased_at IS NULL
 		ORDER BY tenure.person_id`, seat, now, now).Scan(ctx, &rows)
 	return rows, noRows(err)
+}
+
+// AskHolders reads the holders of several seats beside other reads: in the
+// order of the seats as given, then by person.
+func AskHolders(r *store.Reads, now time.Time, seats ...string) func() []Holder {
+	var rows []Holder
+	if len(seats) > 0 {
+		r.SQL(&rows, `SELECT tenure.person_id AS person, seat.name AS seat, unit.code AS unit, tenure.kind AS kind
+			FROM tenure JOIN seat ON seat.id = tenure.seat_id JOIN unit ON unit.id = seat.unit_id JOIN person ON person.id = tenure.person_id
+			WHERE seat.name IN (?) AND tenure.from_at <= ? AND (tenure.until_at IS NULL OR tenure.until_at > ?) AND person.erased_at IS NULL
+			ORDER BY tenure.person_id`, bun.List(seats), now, now)
+	}
+	return func() []Holder {
+		slices.SortStableFunc(rows, func(a, b Holder) int { return slices.Index(seats, a.Seat) - slices.Index(seats, b.Seat) })
+		return rows
+	}
 }
 
 // Delegates gives those to whom a present holder delegated the seat.

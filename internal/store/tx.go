@@ -34,6 +34,9 @@ func (tx *Tx) Queue(q schema.QueryAppender) {
 	if tx.err != nil {
 		return
 	}
+	if insert, ok := q.(*bun.InsertQuery); ok {
+		insert.Returning("NULL") // bun would have what a default filled in, and Reads has rows of its own behind
+	}
 	b, err := q.AppendQuery(tx.DB.w.QueryGen(), nil)
 	if err != nil {
 		tx.err = fmt.Errorf("store: queued write: %w", err)

@@ -25,21 +25,40 @@ func Load(ctx context.Context, q bun.IDB, loc *time.Location) (*Calendar, error)
 	return New(loc, s)
 }
 
+// Ask is Load beside other reads; it answers once they have run.
+func Ask(r *store.Reads, loc *time.Location) func() (*Calendar, error) {
+	stored := ask(r)
+	return func() (*Calendar, error) {
+		s, err := stored()
+		if err != nil {
+			return nil, err
+		}
+		return New(loc, s)
+	}
+}
+
 // Stored reads the university's settings.
 func Stored(ctx context.Context, q bun.IDB) (Settings, error) {
-	var s Settings
-	var raw string
-	err := q.NewRaw(`SELECT value FROM setting WHERE name = ?`, settingName).Scan(ctx, &raw)
-	if store.NoRows(err) {
+	r := store.NewReads(q)
+	stored := ask(r)
+	if err := r.Run(ctx); err != nil {
+		return Settings{}, err
+	}
+	return stored()
+}
+
+func ask(r *store.Reads) func() (Settings, error) {
+	var raw []string
+	r.SQL(&raw, `SELECT value FROM setting WHERE name = ?`, settingName)
+	return func() (s Settings, err error) {
+		if len(raw) == 0 {
+			return s, nil
+		}
+		if err := json.Unmarshal([]byte(raw[0]), &s); err != nil {
+			return s, fmt.Errorf("calendar: the stored settings cannot be read: %w", err)
+		}
 		return s, nil
 	}
-	if err != nil {
-		return s, store.Busy(err)
-	}
-	if err := json.Unmarshal([]byte(raw), &s); err != nil {
-		return s, fmt.Errorf("calendar: the stored settings cannot be read: %w", err)
-	}
-	return s, nil
 }
 
 // Store writes the university's settings with the transaction, if they make a
