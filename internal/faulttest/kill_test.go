@@ -35,13 +35,13 @@ var (
 		"before-commit/decideTask:2", "after-commit/decideTask:2", // sends back
 		"before-commit/resubmitRequest", "after-commit/resubmitRequest",
 		"before-commit/decideTask:6", "after-commit/decideTask:6", // approves
-		"before-enqueue:4", "after-enqueue:4",
+		"before-enqueue:2", "after-enqueue:2", // early: a busy relay claims many rows at once
 		"before-effect/workflow.task.opened:4", "before-commit/delivery/workflow.task.opened:4", "after-effect/workflow.task.opened:4",
 		"before-effect/workflow.approved", "after-effect/workflow.approved",
 		"before-commit/delivery/notify.requested", "after-effect/notify.requested",
 		"before-send", "after-send",
 	}
-	embedded = []string{"before-commit/submitRequest", "after-commit/decideTask:2", "after-enqueue:4", "before-commit/delivery/workflow.task.opened:4",
+	embedded = []string{"before-commit/submitRequest", "after-commit/decideTask:2", "after-enqueue:2", "before-commit/delivery/workflow.task.opened:4",
 		"after-effect/workflow.approved", "after-send"}
 )
 

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -21,11 +22,18 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// freeAddress is one on which nobody listens now, below the ports that the
-// system gives out by itself.
+// given are the ports that a scenario has, also while its process is down.
+var given sync.Map
+
+// freeAddress is one on which nobody listens now and that no other scenario
+// has, below the ports that the system gives out by itself.
 func freeAddress() string {
 	for {
-		addr := fmt.Sprintf("127.0.0.1:%d", 20000+rand.IntN(12000))
+		port := 20000 + rand.IntN(12000)
+		if _, taken := given.LoadOrStore(port, true); taken {
+			continue
+		}
+		addr := fmt.Sprintf("127.0.0.1:%d", port)
 		if ln, err := net.Listen("tcp", addr); err == nil {
 			_ = ln.Close()
 			return addr
