@@ -103,46 +103,50 @@ func halfYear(t time.Time, loc *time.Location) time.Time {
 	return time.Date(l.Year()-1, time.September, 1, 0, 0, 0, 0, loc).UTC()
 }
 
-// Offer asks the next person. seats says who can be asked at all; whoever was
-// asked for this task at or after since and does not have it is not asked
-// again. The caller holds the lock of the task's row and sees that it has no
-// live assignment, or has ended it by End just before. ok is false when nobody
-// fits; the choice then says what each one lacks.
-func (d *Dispatcher) Offer(ctx context.Context, tx *store.Tx, task Task, need Need, seats []string, since, now time.Time) (a *Assignment, choice Choice, ok bool, err error) {
-	people, err := org.Candidates(ctx, tx, now, d.Location, seats)
+// Search is for whom to ask.
+type Search struct {
+	Task  Task
+	Need  Need
+	Seats []string  // whose holders can be asked at all
+	Since time.Time // whoever was asked for this task at or after it and does not have it is not asked again
+	At    time.Time // when skills, absences and free hours are looked at; zero = now
+	// Busy, if there is one, gives those who cannot be asked for another reason,
+	// once the reads have run.
+	Busy func() map[id.ID]Code
+}
+
+// Offer asks the next person. The caller holds the lock of the task's row and
+// sees that it has no live assignment, or has ended it by End just before. ok
+// is false when nobody fits; the choice then says what each one lacks. It runs
+// the reads of r beside its own, and so takes one round trip.
+func (d *Dispatcher) Offer(ctx context.Context, tx *store.Tx, r *store.Reads, s Search, now time.Time) (a *Assignment, choice Choice, ok bool, err error) {
+	if s.At.IsZero() {
+		s.At = now
+	}
+	people := org.AskCandidates(r, s.At, d.Location, s.Seats)
+	measured := d.askLoads(tx, r, s, now)
+	if err := r.Run(ctx); err != nil {
+		return nil, choice, false, err
+	}
+	known, err := people()
 	if err != nil {
 		return nil, choice, false, err
 	}
-	candidates, excluded, err := d.measure(ctx, tx, task, people, since, now)
-	if err != nil {
-		return nil, choice, false, err
-	}
-	choice, ok = Choose(need, candidates, excluded)
+	candidates, excluded := measured(known)
+	choice, ok = Choose(s.Need, candidates, excluded)
 	if !ok {
 		return nil, choice, false, nil
 	}
 	tx.QueueSQL(`UPDATE workload SET load = load + 1, last_at = ? WHERE person = ?`, now, choice.Person)
-	a = &Assignment{Person: choice.Person, State: Offered, How: Dispatched, Deadline: now.Add(d.Deadline), Reasons: choice.Explanation(need).encode()}
-	d.put(tx, task, a, now)
+	a = &Assignment{Person: choice.Person, State: Offered, How: Dispatched, Deadline: now.Add(d.Deadline), Reasons: choice.Explanation(s.Need).encode()}
+	d.put(tx, s.Task, a, now)
 	return a, choice, true, nil
 }
 
-// measure locks the candidates' loads in the order of their ids, so that
+// askLoads locks the candidates' loads in the order of their ids, so that
 // dispatchers at the same time choose one after the other and never wait in a
 // circle.
-func (d *Dispatcher) measure(ctx context.Context, tx *store.Tx, task Task, people []org.Candidate, since, now time.Time) ([]Candidate, map[id.ID]Code, error) {
-	if len(people) == 0 {
-		return nil, nil, nil
-	}
-	ids := make([]id.ID, len(people))
-	for i, p := range people {
-		ids[i] = p.Person
-	}
-	if _, err := tx.NewRaw(`INSERT INTO workload (person, load, capacity) SELECT id, 0, ? FROM person
-		WHERE id IN (?) AND NOT EXISTS (SELECT 1 FROM workload WHERE workload.person = person.id) ORDER BY id ON CONFLICT DO NOTHING`,
-		DefaultCapacity, bun.List(ids)).Exec(ctx); err != nil {
-		return nil, nil, err
-	}
+func (d *Dispatcher) askLoads(tx *store.Tx, r *store.Reads, s Search, now time.Time) func([]org.Candidate) ([]Candidate, map[id.ID]Code) {
 	var rows []struct {
 		Person         id.ID
 		Load, Capacity int
@@ -150,25 +154,34 @@ func (d *Dispatcher) measure(ctx context.Context, tx *store.Tx, task Task, peopl
 		Done           int
 		Asked          *string
 	}
-	err := tx.NewRaw(`SELECT w.person, w.load, w.capacity, w.last_at,
+	seats := bun.List(s.Seats)
+	tx.QueueSQL(`INSERT INTO workload (person, load, capacity) SELECT id, 0, ? FROM person
+		WHERE id IN (`+org.HoldersSQL+`) AND NOT EXISTS (SELECT 1 FROM workload WHERE workload.person = person.id) ORDER BY id ON CONFLICT DO NOTHING`,
+		DefaultCapacity, seats, s.At, s.At)
+	r.SQL(&rows, `SELECT w.person, w.load, w.capacity, w.last_at,
 			(SELECT count(*) FROM assignment AS a WHERE a.person = w.person AND a.state = 'DONE' AND a.ended_at >= ?) AS done,
 			(SELECT max(a.state) FROM assignment AS a WHERE a.task_id = ? AND a.person = w.person AND a.offered_at >= ?
 				AND a.state IN ('DECLINED', 'LAPSED', 'RELEASED', 'TAKEN_OVER')) AS asked
-		FROM workload AS w WHERE w.person IN (?) ORDER BY w.person ?`,
-		d.Term(now), task.Ref.ID, since, bun.List(ids), tx.DB.Lock(false)).Scan(ctx, &rows)
-	if err != nil && !store.NoRows(err) {
-		return nil, nil, err
-	}
-	var out []Candidate
-	excluded := map[id.ID]Code{}
-	for _, r := range rows {
-		i := slices.Index(ids, r.Person)
-		out = append(out, Candidate{Candidate: people[i], Load: r.Load, Capacity: r.Capacity, DoneThisTerm: r.Done, Last: r.LastAt})
-		if r.Asked != nil {
-			excluded[r.Person] = askedCode(State(*r.Asked))
+		FROM workload AS w WHERE w.person IN (`+org.HoldersSQL+`) ORDER BY w.person ?`,
+		d.Term(now), s.Task.Ref.ID, s.Since, seats, s.At, s.At, tx.DB.Lock(false))
+	return func(people []org.Candidate) ([]Candidate, map[id.ID]Code) {
+		var out []Candidate
+		excluded := map[id.ID]Code{}
+		if s.Busy != nil {
+			excluded = s.Busy()
 		}
+		for _, w := range rows {
+			i := slices.IndexFunc(people, func(c org.Candidate) bool { return c.Person == w.Person })
+			if i < 0 {
+				continue
+			}
+			out = append(out, Candidate{Candidate: people[i], Load: w.Load, Capacity: w.Capacity, DoneThisTerm: w.Done, Last: w.LastAt})
+			if w.Asked != nil {
+				excluded[w.Person] = askedCode(State(*w.Asked))
+			}
+		}
+		return out, excluded
 	}
-	return out, excluded, nil
 }
 
 func askedCode(s State) Code {

@@ -38,7 +38,7 @@ func technician(t *testing.T, db *store.DB, name string) id.ID {
 
 func offer(db *store.DB, d *dispatch.Dispatcher, task dispatch.Task, since time.Time) (a *dispatch.Assignment, err error) {
 	return store.InTx(bg, db, store.Internal("test"), func(ctx context.Context, tx *store.Tx) (*dispatch.Assignment, error) {
-		got, _, _, err := d.Offer(ctx, tx, task, network, seats, since, testkit.Start)
+		got, _, _, err := d.Offer(ctx, tx, store.NewReads(tx), dispatch.Search{Task: task, Need: network, Seats: seats, Since: since}, testkit.Start)
 		return got, err
 	})
 }
@@ -111,7 +111,7 @@ func TestFairnessUnderParallelDispatch(t *testing.T) {
 				one := task()
 				_, err := store.InTx(bg, db, store.Internal("test"), func(ctx context.Context, tx *store.Tx) (int, error) {
 					// Each dispatcher has its own moment.
-					_, _, _, err := d.Offer(ctx, tx, one, network, seats, testkit.Start, testkit.Start.Add(time.Duration(i)*time.Second))
+					_, _, _, err := d.Offer(ctx, tx, store.NewReads(tx), dispatch.Search{Task: one, Need: network, Seats: seats, Since: testkit.Start}, testkit.Start.Add(time.Duration(i)*time.Second))
 					return 0, err
 				})
 				if err != nil {

@@ -30,14 +30,26 @@ type act struct {
 	amount *int64
 }
 
+// asking adds what an action reads beside the ticket, as of now.
+type asking func(r *store.Reads, now time.Time)
+
 // begin judges the actor and locks the ticket. What the actor may not see is
 // absent.
-func (s *Service) begin(ctx context.Context, tx *store.Tx, actor org.Actor, ticket id.ID, now time.Time) (*act, error) {
-	actor, err := org.Judge(ctx, tx, actor, now)
+func (s *Service) begin(ctx context.Context, tx *store.Tx, actor org.Actor, ticket id.ID, now time.Time, ask ...asking) (*act, error) {
+	r := store.NewReads(tx)
+	judged := org.AskJudge(r, actor, now)
+	locked := s.askTicket(r, tx, ticket)
+	for _, f := range ask {
+		f(r, now)
+	}
+	if err := r.Run(ctx); err != nil {
+		return nil, err
+	}
+	actor, err := judged()
 	if err != nil {
 		return nil, err
 	}
-	t, err := s.lock(ctx, tx, ticket)
+	t, err := locked()
 	if err != nil {
 		return nil, err
 	}
@@ -50,13 +62,25 @@ func (s *Service) begin(ctx context.Context, tx *store.Tx, actor org.Actor, tick
 	return &act{ctx: ctx, tx: tx, s: s, now: now, actor: actor, roles: rolesOf(actor, t), t: t}, nil
 }
 
-func (s *Service) lock(ctx context.Context, tx *store.Tx, ticket id.ID) (*Ticket, error) {
-	t := &Ticket{}
-	err := tx.NewRaw(`SELECT * FROM ticket WHERE id = ? ?`, ticket, tx.DB.Lock(false)).Scan(ctx, t)
-	if store.NoRows(err) {
-		return nil, fault.Missing()
+// askTicket locks the ticket beside other reads.
+func (s *Service) askTicket(r *store.Reads, tx *store.Tx, ticket id.ID) func() (*Ticket, error) {
+	var rows []Ticket
+	r.SQL(&rows, `SELECT * FROM ticket WHERE id = ? ?`, ticket, tx.DB.Lock(false))
+	return func() (*Ticket, error) {
+		if len(rows) == 0 {
+			return nil, fault.Missing()
+		}
+		return &rows[0], nil
 	}
-	return t, err
+}
+
+func (s *Service) lock(ctx context.Context, tx *store.Tx, ticket id.ID) (*Ticket, error) {
+	r := store.NewReads(tx)
+	locked := s.askTicket(r, tx, ticket)
+	if err := r.Run(ctx); err != nil {
+		return nil, err
+	}
+	return locked()
 }
 
 // say keeps a note for the next entry.
@@ -168,7 +192,10 @@ func (t *Ticket) need() dispatch.Need {
 // dispatch asks the next technician; without one the ticket stays TRIAGED, the
 // head is told once, and the dispatcher tries again later.
 func (a *act) dispatch() error {
-	asg, _, ok, err := a.s.Dispatcher.Offer(a.ctx, a.tx, a.t.task(), a.t.need(), technicians, a.t.TriagedAt, a.now)
+	r := store.NewReads(a.tx)
+	heads := org.AskHolders(r, a.now, HeadSeat)
+	asg, _, ok, err := a.s.Dispatcher.Offer(a.ctx, a.tx, r,
+		dispatch.Search{Task: a.t.task(), Need: a.t.need(), Seats: technicians, Since: a.t.TriagedAt}, a.now)
 	if err != nil {
 		return err
 	}
@@ -182,11 +209,10 @@ func (a *act) dispatch() error {
 	}
 	a.t.Unassigned = true
 	outbox.Put(a.tx, outbox.Event{Topic: TopicUnassigned, Aggregate: a.t.ID, Payload: unassignedPayload{a.t.ID, HeadSeat}})
-	heads, err := org.Holders(a.ctx, a.tx, HeadSeat, a.now)
-	for _, h := range heads {
+	for _, h := range heads() {
 		a.tellPerson(h.Person, "repair.unassigned", nil)
 	}
-	return err
+	return nil
 }
 
 // offer makes the assignment the ticket's and tells the person.

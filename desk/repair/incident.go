@@ -61,9 +61,12 @@ func (s *Service) openIncident(ctx context.Context, tx *store.Tx, incident id.ID
 	t := &Ticket{ID: id.New(), Source: FromIncident, Kind: Network, State: Submitted, Incident: incident, Lang: "zh", Version: 1,
 		TitleZh: clip(info.Title.Zh), TitleEn: clip(info.Title.En), Skills: strings.Join(skills, ","), CreatedAt: now, DueAt: now.Add(Network.term())}
 	a := &act{ctx: ctx, tx: tx, s: s, now: now, actor: org.System(), roles: []Role{Clockwork}, t: t}
-	if err := a.number(); err != nil {
+	r := store.NewReads(tx)
+	number := s.askNumber(r, now)
+	if err := r.Run(ctx); err != nil {
 		return err
 	}
+	t.Number = number()
 	tx.Queue(tx.DB.Bun().NewInsert().Model(t))
 	a.enter(ActSubmit, "")
 	outbox.Link(tx, outbox.Ref{Kind: "inc", ID: incident}, t.Ref(), "repair", now)

@@ -87,9 +87,7 @@ func (s *Service) SendLink(ctx context.Context, actor org.Actor, number string, 
 	_, err = store.InTx(ctx, s.db, store.Internal("sendRepairLink"), func(ctx context.Context, tx *store.Tx) (struct{}, error) {
 		hash := s.hash("contact", canonical)
 		var sent int
-		if err := tx.NewRaw(`INSERT INTO repair_contact (hash, day, sent) VALUES (?, ?, 1) ON CONFLICT (hash) DO UPDATE
-			SET sent = CASE WHEN repair_contact.day = EXCLUDED.day THEN repair_contact.sent + 1 ELSE 1 END, day = EXCLUDED.day
-			RETURNING sent`, hash, s.day(now)).Scan(ctx, &sent); err != nil || sent > MaxDaily {
+		if err := tx.NewRaw(countSubmission+` RETURNING sent`, hash, s.day(now)).Scan(ctx, &sent); err != nil || sent > MaxDaily {
 			return struct{}{}, err
 		}
 		t := &Ticket{}

@@ -103,11 +103,16 @@ func (a *act) erase() error {
 func (s *Service) Erase(ctx context.Context, actor org.Actor, ticket id.ID, key string) (Outcome, error) {
 	now := s.clock.Now()
 	return store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "eraseRepair", key, ticket), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
-		actor, err := org.Judge(ctx, tx, actor, now)
+		r := store.NewReads(tx)
+		judged, locked := org.AskJudge(r, actor, now), s.askTicket(r, tx, ticket)
+		if err := r.Run(ctx); err != nil {
+			return Outcome{}, err
+		}
+		actor, err := judged()
 		if err != nil {
 			return Outcome{}, err
 		}
-		t, err := s.lock(ctx, tx, ticket)
+		t, err := locked()
 		if err != nil {
 			return Outcome{}, err
 		}

@@ -147,11 +147,11 @@ func (s *Service) Do(ctx context.Context, actor org.Actor, action Action, in Inp
 
 // act is the frame of every action by an account: authority, load, machine,
 // fn, save.
-func (s *Service) act(ctx context.Context, actor org.Actor, action Action, ticket id.ID, key string, in any, fn func(a *act, to State) error) (Outcome, error) {
+func (s *Service) act(ctx context.Context, actor org.Actor, action Action, ticket id.ID, key string, in any, fn func(a *act, to State) error, ask ...asking) (Outcome, error) {
 	now := s.clock.Now()
 	cmd := store.FromClient(s.db, actor.Person, string(action)+"Repair", key, in)
 	return store.InTx(ctx, s.db, cmd, func(ctx context.Context, tx *store.Tx) (Outcome, error) {
-		a, err := s.begin(ctx, tx, actor, ticket, now)
+		a, err := s.begin(ctx, tx, actor, ticket, now, ask...)
 		if err != nil {
 			return Outcome{}, err
 		}

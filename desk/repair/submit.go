@@ -72,19 +72,8 @@ func (s *Service) Submit(ctx context.Context, actor org.Actor, in SubmitInput) (
 	}
 	cmd := store.FromClient(s.db, actor.Person, "submitRepair", in.IdempotencyKey, in)
 	out, err := store.InTx(ctx, s.db, cmd, func(ctx context.Context, tx *store.Tx) (submitted, error) {
-		actor, err := org.Judge(ctx, tx, actor, now)
-		if err != nil {
-			return submitted{}, err
-		}
-		if err := s.rules.Check(actor, "repair.submit", org.Object{}); err != nil {
-			return submitted{}, err
-		}
-		contact := s.hash("contact", r.contact)
-		if err := s.limit(ctx, tx, contact, now); err != nil {
-			return submitted{}, err
-		}
 		t := in.ticket(actor, now)
-		t.Contact, t.Place, t.LinkHash = contact, s.place(in.Building), linkHash(s.LinkToken(t.ID))
+		t.Contact, t.Place, t.LinkHash = s.hash("contact", r.contact), s.place(in.Building), linkHash(s.LinkToken(t.ID))
 		if t.Kind == Network && s.Outages != nil {
 			incident, _, ok, err := s.Outages.OpenForBuilding(ctx, tx, strings.TrimSpace(in.Building))
 			if err != nil {
@@ -94,10 +83,26 @@ func (s *Service) Submit(ctx context.Context, actor org.Actor, in SubmitInput) (
 				t.Incident = incident
 			}
 		}
-		a := &act{ctx: ctx, tx: tx, s: s, now: now, actor: actor, roles: []Role{Reporter}, t: t}
-		if err := a.put(r.values, in.Door); err != nil {
+		// The number comes last: its counter is locked until the commit.
+		reads := store.NewReads(tx)
+		judged := org.AskJudge(reads, actor, now)
+		limit, number := s.askLimit(reads, tx, t.Contact, now), s.askNumber(reads, now)
+		if err := reads.Run(ctx); err != nil {
 			return submitted{}, err
 		}
+		actor, err := judged()
+		if err == nil {
+			err = s.rules.Check(actor, "repair.submit", org.Object{})
+		}
+		if err == nil {
+			err = limit()
+		}
+		if err != nil {
+			return submitted{}, err
+		}
+		t.Number = number()
+		a := &act{ctx: ctx, tx: tx, s: s, now: now, actor: actor, roles: []Role{Reporter}, t: t}
+		a.put(r.values, in.Door)
 		return submitted{t.ID, t.Number, t.attached()}, nil
 	})
 	if err != nil {
@@ -172,41 +177,37 @@ func (in SubmitInput) ticket(actor org.Actor, now time.Time) *Ticket {
 		Version: 1, CreatedAt: now, DueAt: now.Add(in.Kind.term())}
 }
 
-// limit counts the submission against the contact: MaxDaily a local day,
+// askLimit counts the submission against the contact: MaxDaily a local day,
 // MaxOpen that nobody has finished. The contact's row is locked first, so that
 // submissions at the same time are counted one after the other; other contacts
 // are not touched, however many come from one address.
-func (s *Service) limit(ctx context.Context, tx *store.Tx, contact string, now time.Time) error {
-	var sent, open int
-	if err := tx.NewRaw(`INSERT INTO repair_contact (hash, day, sent) VALUES (?, ?, 1) ON CONFLICT (hash) DO UPDATE
-		SET sent = CASE WHEN repair_contact.day = EXCLUDED.day THEN repair_contact.sent + 1 ELSE 1 END, day = EXCLUDED.day
-		RETURNING sent`, contact, s.day(now)).Scan(ctx, &sent); err != nil {
-		return err
+func (s *Service) askLimit(r *store.Reads, tx *store.Tx, contact string, now time.Time) func() error {
+	var counts []struct{ Sent, Open int }
+	tx.QueueSQL(countSubmission, contact, s.day(now))
+	r.SQL(&counts, `SELECT sent, (SELECT count(*) FROM ticket WHERE contact = repair_contact.hash AND state IN (?)) AS open
+		FROM repair_contact WHERE hash = ?`, bun.List([]State{Submitted, Triaged, Assigned, InProgress, WaitingParts, WaitingOwner}), contact)
+	return func() error {
+		switch c := counts[0]; {
+		case c.Sent > MaxDaily:
+			return fault.Refuse("TOO_MANY_TODAY", fmt.Sprintf("这个联系方式今天已提交 %d 次，请明天再来，或在已有的报修单里补充", MaxDaily),
+				fmt.Sprintf("this contact has sent %d reports today; come back tomorrow, or add to the tickets you have", MaxDaily)).At("contact")
+		case c.Open >= MaxOpen:
+			return fault.Refuse("TOO_MANY_OPEN", fmt.Sprintf("这个联系方式已有 %d 张未完成的报修单，请等处理后再报，或取消一张", MaxOpen),
+				fmt.Sprintf("this contact has %d open tickets; wait until one is done, or cancel one", MaxOpen)).At("contact")
+		}
+		return nil
 	}
-	if sent > MaxDaily {
-		return fault.Refuse("TOO_MANY_TODAY", fmt.Sprintf("这个联系方式今天已提交 %d 次，请明天再来，或在已有的报修单里补充", MaxDaily),
-			fmt.Sprintf("this contact has sent %d reports today; come back tomorrow, or add to the tickets you have", MaxDaily)).At("contact")
-	}
-	if err := tx.NewRaw(`SELECT count(*) FROM ticket WHERE contact = ? AND state IN (?)`, contact,
-		bun.List([]State{Submitted, Triaged, Assigned, InProgress, WaitingParts, WaitingOwner})).Scan(ctx, &open); err != nil {
-		return err
-	}
-	if open >= MaxOpen {
-		return fault.Refuse("TOO_MANY_OPEN", fmt.Sprintf("这个联系方式已有 %d 张未完成的报修单，请等处理后再报，或取消一张", MaxOpen),
-			fmt.Sprintf("this contact has %d open tickets; wait until one is done, or cancel one", MaxOpen)).At("contact")
-	}
-	return nil
 }
 
-// put writes a new ticket with everything around it. The number comes last:
-// its counter is locked until the commit.
-func (a *act) put(values map[string]string, door string) error {
+// countSubmission counts one for the contact and the local day.
+const countSubmission = `INSERT INTO repair_contact (hash, day, sent) VALUES (?, ?, 1) ON CONFLICT (hash) DO UPDATE
+	SET sent = CASE WHEN repair_contact.day = EXCLUDED.day THEN repair_contact.sent + 1 ELSE 1 END, day = EXCLUDED.day`
+
+// put writes a new ticket with everything around it.
+func (a *act) put(values map[string]string, door string) {
 	t := a.t
 	if door == "" {
 		door = "form"
-	}
-	if err := a.number(); err != nil {
-		return err
 	}
 	a.tx.Queue(a.tx.DB.Bun().NewInsert().Model(t))
 	org.SetPersonal(a.tx, a.tx.DB.Key(), t.ID, a.now, time.Time{}, values)
@@ -217,16 +218,15 @@ func (a *act) put(values map[string]string, door string) error {
 	}
 	outbox.Put(a.tx, outbox.Event{Topic: TopicOpened, Aggregate: t.ID, Version: t.Version, Payload: ticketPayload{t.ID}})
 	a.tellReporter("repair.received")
-	return nil
 }
 
-func (a *act) number() error {
-	year := a.now.In(a.s.Location).Year()
-	var n int64
-	err := a.tx.NewRaw(`INSERT INTO counter (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = counter.value + 1 RETURNING value`,
-		fmt.Sprintf("repair.%d", year)).Scan(a.ctx, &n)
-	a.t.Number = fmt.Sprintf("%d-%04d", year, n)
-	return err
+// askNumber takes the next number of the local year.
+func (s *Service) askNumber(r *store.Reads, now time.Time) func() string {
+	year := now.In(s.Location).Year()
+	var n []int64
+	r.SQL(&n, `INSERT INTO counter (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = counter.value + 1 RETURNING value`,
+		fmt.Sprintf("repair.%d", year))
+	return func() string { return fmt.Sprintf("%d-%04d", year, n[0]) }
 }
 
 // hash is what a value is recognised by without being kept.

@@ -44,10 +44,6 @@ func (a *act) accept(to State) error {
 func (a *act) giveBack(action Action, end dispatch.State, to State) error {
 	a.end(end)
 	a.become(action, to)
-	// The dispatcher reads who was asked before and how loaded everybody is.
-	if err := a.tx.Flush(a.ctx); err != nil {
-		return err
-	}
 	return a.dispatch()
 }
 
@@ -233,6 +229,10 @@ type AssignInput struct {
 // Assign offers the ticket to a named technician, whatever their skills and
 // hours; the capacity holds.
 func (s *Service) Assign(ctx context.Context, actor org.Actor, in AssignInput) (Outcome, error) {
+	var holders func() []org.Holder
+	ask := func(r *store.Reads, now time.Time) {
+		holders = org.AskHolders(r, now, slices.Concat(technicians, leadSeats)...)
+	}
 	return s.act(ctx, actor, ActAssign, in.Ticket, in.IdempotencyKey, in, func(a *act, _ State) error {
 		if a.t.attached() {
 			return errAttached()
@@ -240,11 +240,7 @@ func (s *Service) Assign(ctx context.Context, actor org.Actor, in AssignInput) (
 		if err := a.say(in.Note); err != nil {
 			return err
 		}
-		people, err := org.Candidates(a.ctx, a.tx, a.now, s.Location, slices.Concat(technicians, leadSeats))
-		if err != nil {
-			return err
-		}
-		if !slices.ContainsFunc(people, func(c org.Candidate) bool { return c.Person == in.Person }) {
+		if !slices.ContainsFunc(holders(), func(h org.Holder) bool { return h.Person == in.Person }) {
 			return fault.Refuse("NOT_A_TECHNICIAN", "这位同学现在不是技术部的人员", "this person holds no seat in the technical department now").At("person")
 		}
 		if a.t.Worker == in.Person {
@@ -257,7 +253,7 @@ func (s *Service) Assign(ctx context.Context, actor org.Actor, in AssignInput) (
 		}
 		a.offer(ActAssign, asg)
 		return nil
-	})
+	}, ask)
 }
 
 // ReturnInput hands a device back. Code is the pick-up code, if the reporter

@@ -41,21 +41,29 @@ func (t Teller) Person(tx *store.Tx, person id.ID, m Message) {
 
 // Seats tells everybody who holds one of the seats at m.At, each once.
 func (t Teller) Seats(ctx context.Context, tx *store.Tx, m Message, seats ...string) error {
-	if t == nil {
-		return nil
+	r := store.NewReads(tx)
+	tell := t.Ask(r, m.At, seats...)
+	if err := r.Run(ctx); err != nil {
+		return err
 	}
-	told := map[id.ID]bool{}
-	for _, seat := range seats {
-		holders, err := org.Holders(ctx, tx, seat, m.At)
-		if err != nil {
-			return err
-		}
-		for _, h := range holders {
+	tell(tx, m)
+	return nil
+}
+
+// Ask is Seats beside other reads: what it gives tells everybody who holds one
+// of the seats at time at, each once, after the reads have run.
+func (t Teller) Ask(r *store.Reads, at time.Time, seats ...string) func(tx *store.Tx, m Message) {
+	if t == nil {
+		return func(*store.Tx, Message) {}
+	}
+	holders := org.AskHolders(r, at, seats...)
+	return func(tx *store.Tx, m Message) {
+		told := map[id.ID]bool{}
+		for _, h := range holders() {
 			if !told[h.Person] {
 				told[h.Person] = true
 				t.Person(tx, h.Person, m)
 			}
 		}
 	}
-	return nil
 }
