@@ -47,10 +47,7 @@ func start(t *testing.T, db *store.DB, q *jobs.Redis, reg *jobs.Registry) {
 	ctx, cancel := context.WithCancel(context.Background())
 	relay := jobs.Relay{DB: db, Clock: clock.System{}, Redis: q, Log: testkit.Quiet(), Timing: fast}
 	worker := &jobs.Worker{DB: db, Clock: clock.System{}, Redis: q, Registry: reg, Log: testkit.Quiet(), Timing: fast}
-	stop, err := worker.Start()
-	if err != nil {
-		t.Fatal(err)
-	}
+	stop := worker.Start()
 	done := make(chan struct{})
 	go func() { defer close(done); relay.Run(ctx) }()
 	t.Cleanup(func() { cancel(); <-done; stop() })

@@ -16,6 +16,7 @@ import (
 type Redis struct {
 	opt  asynq.RedisConnOpt
 	mini *miniredis.Miniredis
+	bell *bell // rung after each enqueue into a Redis inside this process; else nil
 }
 
 // OpenRedis uses the server at the address (redis://…), or for "" a Redis
@@ -35,7 +36,7 @@ func OpenRedis(address string) (*Redis, error) {
 	}
 	mini := miniredis.NewMiniRedis()
 	mini.ClockTTL(true)
-	return &Redis{opt: inProcess{mini}, mini: mini}, nil
+	return &Redis{opt: inProcess{mini}, mini: mini, bell: newBell()}, nil
 }
 
 // InProcess says that the queue lives in this process only.
@@ -44,6 +45,26 @@ func (r *Redis) InProcess() bool { return r.mini != nil }
 // Client opens a connection of its own, to look into the queue.
 func (r *Redis) Client() redis.UniversalClient {
 	return r.opt.MakeRedisClient().(redis.UniversalClient)
+}
+
+// serve runs an asynq server on a connection of its own until stop, which
+// waits for the handlers. That Redis is away delays a server and stops none.
+func (r *Redis) serve(c asynq.Config, h asynq.HandlerFunc) (stop func()) {
+	client := r.Client()
+	still := make(chan struct{})
+	if r.bell != nil {
+		client.AddHook(&idle{bell: r.bell, queues: len(c.Queues), stop: still, empty: map[string]bool{}})
+		c.TaskCheckInterval = time.Millisecond
+	}
+	srv := asynq.NewServerFromRedisClient(client, c)
+	if err := srv.Start(h); err != nil {
+		panic("jobs: a new server does not start: " + err.Error())
+	}
+	return func() {
+		close(still)
+		srv.Shutdown()
+		_ = client.Close()
+	}
 }
 
 // Ping asks the queue whether it answers.

@@ -115,6 +115,7 @@ func (r Relay) enqueue(ctx context.Context, client *asynq.Client, queue string, 
 			payload, _ := json.Marshal(carried(row))
 			_, e := client.EnqueueContext(ctx, asynq.NewTask(taskType, payload),
 				asynq.TaskID(carriedID(row)), asynq.Queue(queue), asynq.MaxRetry(0), asynq.Timeout(r.Timing.Handler))
+			r.Redis.bell.ring()
 			if e != nil && !errors.Is(e, asynq.ErrTaskIDConflict) {
 				mu.Lock()
 				defer mu.Unlock()

@@ -13,7 +13,10 @@ import (
 // Sweeps hands the monitor's shards to whoever is free. It is the one kind of
 // work that does not pass the outbox: a lost task costs some 300 ms, for a
 // monitor then takes the shard by itself, and a late one is worth nothing.
-type Sweeps struct{ client *asynq.Client }
+type Sweeps struct {
+	redis  *Redis
+	client *asynq.Client
+}
 
 const (
 	sweepType  = "sweep"
@@ -26,7 +29,7 @@ type sweepTask struct {
 }
 
 // NewSweeps opens the door to the queue.
-func NewSweeps(r *Redis) *Sweeps { return &Sweeps{client: asynq.NewClient(r.opt)} }
+func NewSweeps(r *Redis) *Sweeps { return &Sweeps{redis: r, client: asynq.NewClient(r.opt)} }
 
 // Close closes it.
 func (s *Sweeps) Close() { _ = s.client.Close() }
@@ -42,6 +45,7 @@ func (s *Sweeps) Enqueue(ctx context.Context, shard int, epoch int64, deadline t
 	}
 	_, err = s.client.EnqueueContext(ctx, asynq.NewTask(sweepType, payload), asynq.Queue(sweepQueue),
 		asynq.TaskID(fmt.Sprintf("sweep:%d:%d", shard, epoch)), asynq.MaxRetry(0), asynq.Deadline(deadline))
+	s.redis.bell.ring()
 	return err
 }
 
@@ -53,16 +57,15 @@ type Sweeper struct {
 }
 
 // Start begins to take; the returned function stops and waits.
-func (s Sweeper) Start() (stop func(), err error) {
-	srv := asynq.NewServer(s.Redis.opt, asynq.Config{
+func (s Sweeper) Start() (stop func()) {
+	return s.Redis.serve(asynq.Config{
 		Concurrency:       8,
 		Queues:            map[string]int{sweepQueue: 1},
 		TaskCheckInterval: 20 * time.Millisecond,
 		ShutdownTimeout:   5 * time.Second,
 		Logger:            quiet{s.Log},
 		LogLevel:          asynq.ErrorLevel,
-	})
-	err = srv.Start(asynq.HandlerFunc(func(ctx context.Context, t *asynq.Task) error {
+	}, func(ctx context.Context, t *asynq.Task) error {
 		var task sweepTask
 		if err := json.Unmarshal(t.Payload(), &task); err != nil {
 			return nil
@@ -71,9 +74,5 @@ func (s Sweeper) Start() (stop func(), err error) {
 			s.Log.Warn("a shard was not swept", "shard", task.Shard, "epoch", task.Epoch, "error", err)
 		}
 		return nil
-	}))
-	if err != nil {
-		return nil, fmt.Errorf("start the sweeper: %w", err)
-	}
-	return srv.Shutdown, nil
+	})
 }

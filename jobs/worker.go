@@ -35,24 +35,19 @@ type Worker struct {
 
 // Start begins to work; the returned function stops taking, waits for the
 // handlers and ends.
-func (w *Worker) Start() (stop func(), err error) {
+func (w *Worker) Start() (stop func()) {
 	queues := map[string]int{}
 	for _, q := range outbox.Queues {
 		queues[q] = 1
 	}
-	srv := asynq.NewServer(w.Redis.opt, asynq.Config{
-		Concurrency:              10,
-		Queues:                   queues,
-		TaskCheckInterval:        5 * time.Millisecond,
-		DelayedTaskCheckInterval: time.Second,
-		ShutdownTimeout:          25 * time.Second,
-		Logger:                   quiet{w.Log},
-		LogLevel:                 asynq.WarnLevel,
-	})
-	if err := srv.Start(asynq.HandlerFunc(w.handle)); err != nil {
-		return nil, fmt.Errorf("start the worker: %w", err)
-	}
-	return srv.Shutdown, nil
+	return w.Redis.serve(asynq.Config{
+		Concurrency:       10,
+		Queues:            queues,
+		TaskCheckInterval: 5 * time.Millisecond,
+		ShutdownTimeout:   25 * time.Second,
+		Logger:            quiet{w.Log},
+		LogLevel:          asynq.WarnLevel,
+	}, w.handle)
 }
 
 // handle never returns an error to asynq: what happened to a row stands in

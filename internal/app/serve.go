@@ -124,13 +124,7 @@ func (a *App) Run(ctx context.Context, roles []string) error {
 	}
 	if slices.Contains(roles, RoleWorker) {
 		w := &jobs.Worker{DB: a.DB, Clock: a.Clock, Redis: a.Queue, Registry: a.Registry, Log: a.Log, Timing: a.options.Timing, Handled: a.options.Handled}
-		stop, err := w.Start()
-		if err != nil {
-			a.Log.Warn("the queue does not answer yet; the worker starts when it does", "error", err)
-			loop(func(ctx context.Context) { a.startLater(ctx, w) })
-		} else {
-			stops = append(stops, stop)
-		}
+		stops = append(stops, w.Start())
 		loop(jobs.Relay{DB: a.DB, Clock: a.Clock, Redis: a.Queue, Log: a.Log, Timing: a.options.Timing}.Run)
 		loop(jobs.Sealer{DB: a.DB, Clock: a.Clock, Log: a.Log, Key: sealKey(a.Config.SecretKey), Origin: origin(a.Config), Dir: a.Config.DataDir + "/checkpoints"}.Run)
 		loop(func(ctx context.Context) { jobs.RunRetention(ctx, a.DB, a.Clock, a.Log, retention()) })
@@ -165,25 +159,6 @@ func together(stops []func()) {
 	wg.Wait()
 }
 
-// startLater starts the worker as soon as the queue answers; it stops with ctx.
-func (a *App) startLater(ctx context.Context, w *jobs.Worker) {
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-		if stop, err := w.Start(); err == nil {
-			a.Log.Info("the worker has started")
-			<-ctx.Done()
-			stop()
-			return
-		}
-	}
-}
-
 // monitor sweeps and judges; shards come by the queue, and if it is away the
 // monitor takes them by itself.
 func (a *App) monitor(ctx context.Context, wg *sync.WaitGroup) (stop func(), err error) {
@@ -195,11 +170,7 @@ func (a *App) monitor(ctx context.Context, wg *sync.WaitGroup) (stop func(), err
 		return nil, err
 	}
 	wg.Go(func() { m.Run(ctx) })
-	end, err := jobs.Sweeper{Redis: a.Queue, Log: a.Log, Do: m.SweepShard}.Start()
-	if err != nil {
-		a.Log.Warn("the queue does not answer; the monitor takes its shards by itself", "error", err)
-		end = func() {}
-	}
+	end := jobs.Sweeper{Redis: a.Queue, Log: a.Log, Do: m.SweepShard}.Start()
 	return func() { end(); sweeps.Close() }, nil
 }
 
