@@ -46,7 +46,7 @@ var commonWords = map[string]text{
 	"done.verifysent": {"验证邮件已发出。", "The mail is on its way."},
 	"done.verified":   {"邮箱已验证。", "The mailbox is verified."},
 	"done.claimed":    {"账号已认领，等负责人确认后就能登录。", "The account is yours; you can sign in once the head of your unit has confirmed it."},
-	"done.setup":      {"安装完成。网址、时区和邮件的改动在重启后生效。", "Set up. Address, time zone and mail take effect after a restart."},
+	"done.setup":      {"安装完成，网址、时区和邮件设置已生效。", "Set up. Address, time zone and mail are in effect."},
 	"done.sent":       {"申请已提交。", "The request was sent."},
 	"done.resent":     {"已重新提交。", "Sent again."},
 	"done.withdrawn":  {"申请已撤回。", "The request was withdrawn."},

@@ -51,16 +51,20 @@ func main() {
 }
 
 // settings reads and checks the settings, without those that stand in the
-// database; serve and init read these themselves.
+// database; serve, init and doctor read these themselves.
 func settings(f *config.Flags, makeKey bool) (config.Config, error) {
-	v, err := config.Read(*f, os.LookupEnv, nil)
+	v, err := values(f)
 	if err != nil {
 		return config.Config{}, err
 	}
+	return v.Parse(makeKey)
+}
+
+func values(f *config.Flags) (config.Values, error) {
 	for _, name := range config.UnknownEnv(os.Environ()) {
 		fmt.Fprintf(os.Stderr, "kelian: the environment variable %s means nothing to this version\n", name)
 	}
-	return v.Parse(makeKey)
+	return config.Read(*f, os.LookupEnv, nil)
 }
 
 type serveCmd struct {
@@ -144,11 +148,11 @@ func (r restoreCmd) Run(ctx context.Context, f *config.Flags) error {
 type doctorCmd struct{}
 
 func (doctorCmd) Run(ctx context.Context, f *config.Flags) error {
-	c, err := settings(f, false)
+	v, err := values(f)
 	if err != nil {
 		return err
 	}
-	return app.Doctor(ctx, c, os.Stdout)
+	return app.Doctor(ctx, v, os.Stdout)
 }
 
 type schemaCmd struct{}

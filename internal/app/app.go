@@ -67,6 +67,7 @@ type App struct {
 
 	options Options
 	metrics *prometheus.Registry
+	saved   chan struct{} // settings were saved in this process
 }
 
 // Options is what differs between a service, the demo and tests.
@@ -84,6 +85,9 @@ type Options struct {
 	Admin      func(mux *http.ServeMux)              // adds to the admin listener
 	Demo       web.Demo                              // the tour, in the demo only
 	Handled    func(topic string, d outbox.Delivery) // told of each row that was done
+
+	settings config.Values // what Config was made of; nil = settings that are saved wait for the next start
+	sockets  *sockets      // outlive the application; nil = it has its own
 }
 
 // Open opens the database and the queue and binds the domains.
@@ -94,7 +98,7 @@ func Open(ctx context.Context, c config.Config, log *slog.Logger, o Options) (*A
 	if o.Timing == (jobs.Timing{}) {
 		o.Timing = jobs.Shipped
 	}
-	a := &App{Config: c, Log: log, Clock: o.Clock, options: o}
+	a := &App{Config: c, Log: log, Clock: o.Clock, options: o, saved: make(chan struct{}, 1)}
 	var err error
 	if a.DB, err = OpenStore(ctx, c); err != nil {
 		return nil, err
@@ -149,7 +153,7 @@ func (a *App) bind(o Options) error {
 	a.Rules = Rules()
 	a.Org = org.New(a.DB, a.Clock, a.Rules, loc)
 	a.Auth = auth.New(a.DB, a.Clock, a.Rules, auth.Options{Campus: a.Config.CampusNets, Params: o.AuthParams})
-	sender, err := a.mail()
+	sender, err := mailSender(a.Config)
 	if err != nil {
 		return err
 	}
@@ -192,10 +196,10 @@ func (a *App) bindNetmon(o Options) error {
 	return nil
 }
 
-// mail is nil where no server is configured: people are then reached by the
-// inbox and the to-tell list.
-func (a *App) mail() (notify.Sender, error) {
-	m := a.Config.Mail
+// mailSender is nil where no server is configured: people are then reached by
+// the inbox and the to-tell list.
+func mailSender(c config.Config) (notify.Sender, error) {
+	m := c.Mail
 	if m.Host == "" {
 		return nil, nil
 	}

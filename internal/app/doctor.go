@@ -26,7 +26,11 @@ type finding struct {
 
 // Doctor looks at everything a running service needs and says what works, what
 // does not and what mends it; a fault is an error.
-func Doctor(ctx context.Context, c config.Config, out io.Writer) error {
+func Doctor(ctx context.Context, v config.Values, out io.Writer) error {
+	c, err := v.Parse(false)
+	if err != nil {
+		return err
+	}
 	var list []finding
 	add := func(f finding) { list = append(list, f) }
 	db, err := OpenStore(ctx, c)
@@ -35,6 +39,7 @@ func Doctor(ctx context.Context, c config.Config, out io.Writer) error {
 	} else {
 		defer func() { _ = db.Close() }()
 		examineDatabase(ctx, db, add)
+		c = examineSettings(ctx, db, v, c, add)
 	}
 	examineQueue(ctx, c, add)
 	examineProbes(add)
@@ -77,6 +82,20 @@ func examineDatabase(ctx context.Context, db *store.DB, add func(finding)) {
 		}
 		add(finding{true, "时钟一致", "the clocks agree", ""})
 	}
+}
+
+// examineSettings gives the settings with those of the table.
+func examineSettings(ctx context.Context, db *store.DB, v config.Values, c config.Config, add func(finding)) config.Config {
+	stored, err := storedSettings(ctx, db)
+	if err != nil {
+		return c // the database was found wanting already
+	}
+	whole, err := v.WithStored(stored).Parse(false)
+	if err != nil {
+		add(finding{false, "数据库里保存的设置用不了：" + err.Error(), "the settings kept in the database cannot be used: " + err.Error(), "KELIAN_PUBLIC_URL, KELIAN_TIMEZONE, KELIAN_MAIL_…"})
+		return c
+	}
+	return whole
 }
 
 func examineQueue(ctx context.Context, c config.Config, add func(finding)) {

@@ -54,38 +54,41 @@ func Serve(ctx context.Context, flags config.Flags, roles []string, out io.Write
 		}
 	}
 	defer release()
-	c, err := withStored(ctx, flags, first)
+	open := new(sockets)
+	defer open.Close()
+	log := NewLog(first.LogLevel, os.Stderr)
+	for {
+		err := serveUntilChanged(ctx, v, roles, log, open, out)
+		if !errors.Is(err, errResettled) {
+			return err
+		}
+		out = nil
+	}
+}
+
+// serveUntilChanged runs the roles until ctx ends or the table holds other
+// settings (errResettled). out is where to say hello, nil = nowhere.
+func serveUntilChanged(ctx context.Context, v config.Values, roles []string, log *slog.Logger, open *sockets, out io.Writer) error {
+	v, c, err := withStored(ctx, v)
 	if err != nil {
 		return err
 	}
-	log := NewLog(c.LogLevel, os.Stderr)
-	o := Options{Migrate: true}
+	o := Options{Migrate: true, settings: v, sockets: open}
 	faultOptions(&o)
 	a, err := Open(ctx, c, log, o)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
-	if err := a.announce(ctx, out); err != nil {
-		return err
+	if out != nil {
+		if err := a.announce(ctx, out); err != nil {
+			return err
+		}
 	}
 	return a.Run(ctx, roles)
 }
 
 func sorted(s []string) []string { s = slices.Clone(s); slices.Sort(s); return slices.Compact(s) }
-
-// withStored reads the settings again, now with those that stand in the table.
-func withStored(ctx context.Context, flags config.Flags, c config.Config) (config.Config, error) {
-	stored, err := storedSettings(ctx, c)
-	if err != nil {
-		return c, err
-	}
-	v, err := config.Read(flags, os.LookupEnv, stored)
-	if err != nil {
-		return c, err
-	}
-	return v.Parse(true)
-}
 
 // NewLog is the process's log: JSON lines.
 func NewLog(level string, w io.Writer) *slog.Logger {
@@ -105,6 +108,9 @@ func (a *App) Run(ctx context.Context, roles []string) error {
 	loop := func(f func(context.Context)) { wg.Go(func() { f(ctx) }) }
 	var stops []func()
 	loop(func(ctx context.Context) { outbox.Notify(ctx, a.DB, a.Log) })
+	if a.options.settings != nil {
+		loop(func(ctx context.Context) { a.watchSettings(ctx, cancel) })
+	}
 
 	health := httpd.NewHealth(a.Log, httpd.Check{Name: "database", Run: a.pingDatabase})
 	opening := []func(*httpd.Health, context.CancelCauseFunc) (func(), error){a.listenAdmin}
@@ -174,13 +180,20 @@ func (a *App) monitor(ctx context.Context, wg *sync.WaitGroup) (stop func(), err
 	return func() { end(); sweeps.Close() }, nil
 }
 
+func (a *App) socket(address string) (net.Listener, error) {
+	if a.options.sockets != nil {
+		return a.options.sockets.listen(address)
+	}
+	return new(net.ListenConfig).Listen(context.Background(), "tcp", address)
+}
+
 // listen opens the public address.
 func (a *App) listen(health *httpd.Health, fail context.CancelCauseFunc) (stop func(), err error) {
 	srv, err := a.server(health)
 	if err != nil {
 		return nil, err
 	}
-	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", a.Config.Listen)
+	ln, err := a.socket(a.Config.Listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w", a.Config.Listen, err)
 	}
@@ -202,7 +215,7 @@ func (a *App) listen(health *httpd.Health, fail context.CancelCauseFunc) (stop f
 // listenAdmin opens the operators' address: metrics, health and profiles of
 // this process, whatever its roles.
 func (a *App) listenAdmin(health *httpd.Health, fail context.CancelCauseFunc) (stop func(), err error) {
-	ln, err := new(net.ListenConfig).Listen(context.Background(), "tcp", a.Config.AdminListen)
+	ln, err := a.socket(a.Config.AdminListen)
 	if err != nil {
 		return nil, fmt.Errorf("listen on the admin address %s: %w", a.Config.AdminListen, err)
 	}

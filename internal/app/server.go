@@ -1,7 +1,6 @@
 package app
 
 import (
-	"context"
 	"encoding/json"
 	"net/http"
 	"net/netip"
@@ -46,29 +45,6 @@ func (a *App) server(health *httpd.Health) (*httpd.Server, error) {
 		Log: a.Log, Health: health, PublicURL: a.Config.PublicURL, TrustedProxies: a.Config.TrustedProxies, CampusNets: a.Config.CampusNets,
 		CORSOrigins: a.Config.CORSOrigins, TLS: cert, Metrics: a.Metrics(), ErrorPage: pages.ErrorPage, Lang: web.Lang,
 	}, mux)
-}
-
-// installer keeps what the set-up page asks for.
-type installer struct{ a *App }
-
-func (i installer) Present(context.Context) (web.Install, error) {
-	c := i.a.Config
-	return web.Install{Federation: c.FederationName, PublicURL: c.PublicURL, Timezone: c.Timezone.String(), MailHost: c.Mail.Host,
-		MailPort: itoa(c.Mail.Port), MailUser: c.Mail.User, MailFrom: c.Mail.From, MailTLS: c.Mail.TLS}, nil
-}
-
-func (i installer) Save(ctx context.Context, in web.Install) error {
-	values := map[string]string{"federation-name": in.Federation, "public-url": in.PublicURL, "timezone": in.Timezone, "mail-host": in.MailHost,
-		"mail-port": in.MailPort, "mail-user": in.MailUser, "mail-from": in.MailFrom, "mail-tls": in.MailTLS}
-	for name, v := range values {
-		if v == "" {
-			delete(values, name)
-		}
-	}
-	if err := checkSettings(values, i.a.Config.DataDir); err != nil {
-		return err
-	}
-	return saveSettings(ctx, i.a.DB, i.a.Clock.Now(), values)
 }
 
 // cutter cuts and mends a faulty network through the admin listener.

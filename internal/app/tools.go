@@ -7,13 +7,11 @@ import (
 	"io"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 
 	"kelian/auth"
 	"kelian/internal/clock"
 	"kelian/internal/config"
-	"kelian/internal/fault"
 	"kelian/internal/store"
 	"kelian/migrations"
 	"kelian/netmon/probe"
@@ -23,55 +21,6 @@ import (
 // FirstAccount is an account that is added from the console.
 type FirstAccount struct {
 	Login, Name, Seat, Password string
-}
-
-// settingNames are those that the table may hold.
-func settingNames() map[string]bool {
-	out := map[string]bool{}
-	for _, o := range config.Options {
-		if o.Stored {
-			out[o.Name] = true
-		}
-	}
-	return out
-}
-
-// storedSettings reads the table setting, from a database that may not have
-// one yet.
-func storedSettings(ctx context.Context, c config.Config) (map[string]string, error) {
-	db, err := OpenStore(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = db.Close() }()
-	var rows []struct{ Name, Value string }
-	if err := db.R.NewSelect().Table("setting").Column("name", "value").Scan(ctx, &rows); err != nil && !store.NoRows(err) {
-		if migrations.Check(ctx, db.Bun()) != nil {
-			return nil, nil // a fresh database has no table yet
-		}
-		return nil, store.Busy(err)
-	}
-	out := map[string]string{}
-	for _, r := range rows {
-		out[r.Name] = r.Value
-	}
-	return out, nil
-}
-
-// saveSettings writes settings of the set-up; now is business time.
-func saveSettings(ctx context.Context, db *store.DB, now time.Time, values map[string]string) error {
-	known := settingNames()
-	_, err := store.InTx(ctx, db, store.Internal("settings"), func(_ context.Context, tx *store.Tx) (struct{}, error) {
-		for name, value := range values {
-			if !known[name] {
-				return struct{}{}, fmt.Errorf("the setting %s is not kept in the database", name)
-			}
-			tx.QueueSQL(`INSERT INTO setting (name, value, at) VALUES (?, ?, ?) ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value, at = EXCLUDED.at`,
-				name, value, now)
-		}
-		return struct{}{}, nil
-	})
-	return err
 }
 
 // Init sets up a new federation: settings given by flags or environment, the
@@ -218,21 +167,3 @@ func Sweep(ctx context.Context, o SweepOptions, in io.Reader, out io.Writer) err
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
-
-// checkSettings refuses values that the next start could not read, each by its
-// name.
-func checkSettings(values map[string]string, dir string) error {
-	v, err := config.Read(config.Flags{DataDir: dir}, func(string) (string, bool) { return "", false }, values)
-	if err != nil {
-		return err
-	}
-	if _, err := v.Parse(false); err != nil {
-		for name := range values {
-			if strings.Contains(err.Error(), name+" (from stored)") {
-				return fault.Input(name, "这一项填得不对", "this is not a valid value").Because(err)
-			}
-		}
-		return err
-	}
-	return nil
-}

@@ -32,6 +32,13 @@ func TestLayers(t *testing.T) {
 	if c.Listen != "flag:1" || c.Mail.Host != "env" || c.Mail.From != "a@b" || c.Timezone.String() != "Asia/Urumqi" || len(c.CampusNets) != 2 || c.Mail.Port != 465 {
 		t.Fatalf("%+v", c)
 	}
+	// What was saved since is read again, below the file and the environment.
+	if w := v.WithStored(map[string]string{"mail-host": "later", "mail-from": "c@d"}); w["mail-host"].Text != "env" || w["mail-from"].Text != "c@d" || v.Same(w) {
+		t.Fatalf("%v", w)
+	}
+	if w := v.WithStored(map[string]string{"mail-host": "later", "mail-from": "a@b"}); !v.Same(w) {
+		t.Fatalf("what is overridden counts as a change: %v", w)
+	}
 	// What must never come from the table does not.
 	v, _ = read(t, config.Flags{}, nil, stored)
 	if v["listen"].Text != "127.0.0.1:8080" {

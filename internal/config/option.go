@@ -6,6 +6,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -90,14 +91,32 @@ type Value struct {
 // Values are all settings by name.
 type Values map[string]Value
 
-// Read collects the settings, the table's included if stored is not nil.
+// WithStored gives the settings with what the table setting holds now; what
+// stands above it stays.
+func (v Values) WithStored(stored map[string]string) Values {
+	out := maps.Clone(v)
+	for _, o := range Options {
+		if origin := v[o.Name].Origin; !o.Stored || (origin != "default" && origin != "stored") {
+			continue
+		}
+		out[o.Name] = Value{o.Default, "default"}
+		if text, ok := stored[o.Name]; ok {
+			out[o.Name] = Value{text, "stored"}
+		}
+	}
+	return out
+}
+
+// Same says whether two readings mean the same, wherever each text comes from.
+func (v Values) Same(w Values) bool {
+	return maps.EqualFunc(v, w, func(a, b Value) bool { return a.Text == b.Text })
+}
+
+// Read collects the settings; stored is what the table setting holds.
 func Read(flags Flags, env func(string) (string, bool), stored map[string]string) (Values, error) {
 	out := Values{}
 	for _, o := range Options {
 		out[o.Name] = Value{o.Default, "default"}
-		if v, ok := stored[o.Name]; ok && o.Stored {
-			out[o.Name] = Value{v, "stored"}
-		}
 	}
 	path := flags.Config
 	if v, ok := env("KELIAN_CONFIG"); path == "" && ok {
@@ -120,7 +139,7 @@ func Read(flags Flags, env func(string) (string, bool), stored map[string]string
 			out[name] = Value{s, "flag"}
 		}
 	}
-	return out, nil
+	return out.WithStored(stored), nil
 }
 
 // Env is the option's environment variable.
