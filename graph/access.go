@@ -19,8 +19,19 @@ var public = map[string]bool{
 	"Query.verify":             true,
 	"Query.viewer":             true, // null for strangers
 	"Query.repairTicketByLink": true, // the link is the proof
+	"Query.calendar":           true,
 	"Mutation.submitRepair":    true,
+	"Mutation.sendRepairLink":  true,
 	"Mutation.signIn":          true,
+	"Mutation.requestReset":    true,
+
+	// What follows is proved by a link, too.
+	"Query.accountLink":          true,
+	"Mutation.actOnRepairByLink": true,
+	"Mutation.eraseRepairByLink": true,
+	"Mutation.resetPassword":     true,
+	"Mutation.verifyMailbox":     true,
+	"Mutation.claimAccount":      true,
 }
 
 // scopes say which scope of an API token a root field needs; "" = none, because
@@ -35,9 +46,17 @@ var scopes = map[string]string{
 	"Query.organisations": "sponsor:read", "Query.pledges": "sponsor:read", "Query.ledger": "sponsor:read",
 	"Query.trainingTasks": "training:read",
 	"Query.trace":         "trace:read",
-	"Query.notifications": "notify:read", "Query.deliveries": "notify:read",
+	"Query.notifications": "notify:read", "Query.deliveries": "notify:read", "Query.toTell": "notify:read",
+	"Query.people": "org:read", "Query.delegations": "org:read", "Query.absences": "org:read", "Query.rightsRequests": "org",
+	"Query.pendingClaims": "auth",
 
-	"Mutation.signOut": "auth", "Mutation.confirmPassword": "auth",
+	"Mutation.signOut": "auth", "Mutation.confirmPassword": "auth", "Mutation.changePassword": "auth", "Mutation.requestVerification": "auth",
+	"Mutation.createToken": "auth", "Mutation.revokeToken": "auth", "Mutation.revokeSession": "auth",
+	"Mutation.issueReset": "auth", "Mutation.closeAccount": "auth", "Mutation.importRoster": "auth", "Mutation.confirmClaims": "auth",
+	"Mutation.startTenure": "org", "Mutation.endTenure": "org", "Mutation.setPortfolio": "org", "Mutation.setLiaison": "org", "Mutation.setUnit": "org",
+	"Mutation.delegateSeat": "org", "Mutation.endDelegation": "org", "Mutation.reportAbsence": "org", "Mutation.endAbsence": "org",
+	"Mutation.addPerson": "org", "Mutation.correctPerson": "org", "Mutation.setSkill": "org", "Mutation.setFreeHours": "org", "Mutation.setCalendar": "org",
+	"Mutation.exportPerson": "org", "Mutation.erasePerson": "org", "Mutation.askRight": "org", "Mutation.answerRight": "org",
 	"Mutation.submitRequest": "workflow", "Mutation.decideTask": "workflow", "Mutation.resubmitRequest": "workflow",
 	"Mutation.withdrawRequest": "workflow", "Mutation.commentRequest": "workflow", "Mutation.publishWorkflow": "workflow",
 	"Mutation.createHost": "netmon", "Mutation.setMaintenance": "netmon", "Mutation.removeHost": "netmon",
@@ -48,7 +67,8 @@ var scopes = map[string]string{
 	"Mutation.createOrganisation": "sponsor", "Mutation.createPledge": "sponsor", "Mutation.movePledge": "sponsor",
 	"Mutation.receivePledge": "sponsor", "Mutation.allocatePledge": "sponsor",
 	"Mutation.actOnTrainingTask":     "training",
-	"Mutation.markNotificationsRead": "notify",
+	"Mutation.markNotificationsRead": "notify", "Mutation.setNotificationPreferences": "notify", "Mutation.resendDelivery": "notify",
+	"Mutation.revealToTell": "notify", "Mutation.markTold": "notify",
 
 	"Subscription.inboxChanged":    "workflow:read",
 	"Subscription.incidentChanged": "netmon:read", "Subscription.hostStateChanged": "netmon:read",

@@ -14,7 +14,9 @@ import (
 )
 
 // open are the fields that the schema promises to strangers.
-var open = map[string]bool{"units": true, "status": true, "verify": true, "viewer": true, "repairTicketByLink": true, "submitRepair": true, "signIn": true}
+var open = map[string]bool{"units": true, "status": true, "verify": true, "viewer": true, "repairTicketByLink": true, "submitRepair": true, "signIn": true, "calendar": true,
+	"sendRepairLink": true, "actOnRepairByLink": true, "eraseRepairByLink": true, "accountLink": true, "requestReset": true, "resetPassword": true,
+	"verifyMailbox": true, "claimAccount": true}
 
 // literal spells some value of an argument's type.
 func literal(s *ast.Schema, t *ast.Type) string {
@@ -36,6 +38,8 @@ func literal(s *ast.Schema, t *ast.Type) string {
 	switch t.NamedType {
 	case "Int", "Fen":
 		return "1"
+	case "Boolean":
+		return "false"
 	case "JSON":
 		return "{}"
 	case "Time":

@@ -49,12 +49,18 @@ func (r *Resolver) signIn(ctx context.Context, in model.SignInInput) (model.Sign
 		out.Token = &token
 		return out, nil
 	}
+	r.setCookie(c.w, token, device.Own)
+	return out, nil
+}
+
+// setCookie gives a browser its session; on a device that is not one's own it
+// ends with the browser.
+func (r *Resolver) setCookie(w http.ResponseWriter, token string, own bool) {
 	age := auth.OwnSession
-	if !device.Own {
+	if !own {
 		age = 0
 	}
-	r.Cookie.Set(c.w, token, age)
-	return out, nil
+	r.Cookie.Set(w, token, age)
 }
 
 // retryAfter tells a program when to try again.

@@ -56,6 +56,9 @@ type Deps struct {
 	Limits        guard.Limits   // zero fields = the shipped ones
 }
 
+// once are the mutations whose aliases would multiply guesses or hashes.
+var once = []string{"signIn", "confirmPassword", "changePassword", "requestReset", "resetPassword", "claimAccount", "importRoster"}
+
 // New makes the handler of /graphql.
 func New(d Deps) (http.Handler, error) {
 	if d.Log == nil {
@@ -68,7 +71,7 @@ func New(d Deps) (http.Handler, error) {
 	door := &door{d}
 	h := guard.New(es, guard.Options{
 		Limits: d.Limits, Log: d.Log, Lang: langOf, Account: accountOf, Gate: gate, Introspection: door.introspection,
-		Authenticate: door.bearer, Reauthorize: door.recheck, Prepare: door.prepare, Once: []string{"signIn", "confirmPassword"},
+		Authenticate: door.bearer, Reauthorize: door.recheck, Prepare: door.prepare, Once: once,
 		Origins: d.Origins, CampusNets: d.CampusNets,
 	})
 	return door.handler(h), nil

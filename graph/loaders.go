@@ -20,7 +20,12 @@ import (
 type loaders struct {
 	names         *loader.Loader[id.ID, string]
 	federation    *loader.Loader[struct{}, *federation]
+	profiles      *loader.Loader[id.ID, org.Profile]
+	skills        *loader.Loader[id.ID, []org.Skill]
 	holders       *loader.Loader[string, []id.ID]
+	tenures       *loader.Loader[string, []org.TenureView] // by unit
+	portfolios    *loader.Loader[string, []org.Charge]     // by unit
+	liaisons      *loader.Loader[string, []org.Charge]     // by unit
 	summaries     *loader.Loader[id.ID, workflow.Summary]
 	views         *loader.Loader[id.ID, workflow.View]
 	hosts         *loader.Loader[id.ID, netmon.HostView]
@@ -71,31 +76,11 @@ func (r *Resolver) renew(ctx context.Context) {
 func (d *door) loaders(ctx context.Context) *loaders {
 	who := actorOf(ctx)
 	l := &loaders{}
-	l.names = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID]string, error) {
-		return d.Org.NamesFor(ctx, who, ids...)
-	})
-	l.federation = loader.New(func(ctx context.Context, _ []struct{}) (map[struct{}]*federation, error) {
-		f, err := d.federation(ctx, anybody(ctx))
-		if err == nil {
-			// A unit's seats are made while other units' are asked for their
-			// holders already.
-			for name := range f.named {
-				l.holders.Want(name)
-			}
-		}
-		return map[struct{}]*federation{{}: f}, err
-	})
-	l.holders = loader.New(func(ctx context.Context, seats []string) (map[string][]id.ID, error) {
-		out, err := d.Org.SeatHolders(ctx, who, seats...)
-		for _, people := range out {
-			l.names.Want(people...)
-		}
-		return out, err
-	})
+	d.orgLoaders(l, who)
 	l.summaries = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID]workflow.Summary, error) {
 		out, err := d.Workflow.Summaries(ctx, who, ids...)
 		for _, s := range out {
-			l.names.Want(s.Requester)
+			l.wantPeople(s.Requester)
 		}
 		return out, err
 	})
@@ -105,6 +90,74 @@ func (d *door) loaders(ctx context.Context) *loaders {
 	d.netmonLoaders(l, who)
 	d.deskLoaders(l, who)
 	return l
+}
+
+// wantPeople says that the fields of people may be asked for.
+func (l *loaders) wantPeople(people ...id.ID) {
+	l.names.Want(people...)
+	l.profiles.Want(people...)
+	l.skills.Want(people...)
+}
+
+func (d *door) orgLoaders(l *loaders, who org.Actor) {
+	l.names = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID]string, error) {
+		return d.Org.NamesFor(ctx, who, ids...)
+	})
+	l.federation = loader.New(func(ctx context.Context, _ []struct{}) (map[struct{}]*federation, error) {
+		f, err := d.federation(ctx, anybody(ctx))
+		if err == nil {
+			// A unit's seats are made while other units' are asked for their
+			// holders already; and units are made in many places.
+			for name := range f.named {
+				l.holders.Want(name)
+			}
+			for code := range f.byCode {
+				l.tenures.Want(code)
+				l.portfolios.Want(code)
+				l.liaisons.Want(code)
+			}
+		}
+		return map[struct{}]*federation{{}: f}, err
+	})
+	l.holders = loader.New(func(ctx context.Context, seats []string) (map[string][]id.ID, error) {
+		out, err := d.Org.SeatHolders(ctx, who, seats...)
+		for _, people := range out {
+			l.wantPeople(people...)
+		}
+		return out, err
+	})
+	l.profiles = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID]org.Profile, error) {
+		list, err := d.Org.People(ctx, who, ids...)
+		return byKey(list, func(p org.Profile) id.ID { return p.ID }), err
+	})
+	l.skills = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID][]org.Skill, error) {
+		return d.Org.SkillsOf(ctx, who, ids...)
+	})
+	l.tenures = loader.New(func(ctx context.Context, units []string) (map[string][]org.TenureView, error) {
+		out, err := d.Org.Tenures(ctx, who, units...)
+		for _, list := range out {
+			for _, t := range list {
+				l.wantPeople(t.Person)
+			}
+		}
+		return out, err
+	})
+	l.portfolios = loader.New(func(ctx context.Context, units []string) (map[string][]org.Charge, error) {
+		return l.charged(d.Org.Portfolios(ctx, who, units...))
+	})
+	l.liaisons = loader.New(func(ctx context.Context, units []string) (map[string][]org.Charge, error) {
+		return l.charged(d.Org.Liaisons(ctx, who, units...))
+	})
+}
+
+// charged says that those in charge may be asked for.
+func (l *loaders) charged(out map[string][]org.Charge, err error) (map[string][]org.Charge, error) {
+	for _, list := range out {
+		for _, c := range list {
+			l.wantPeople(c.Person)
+		}
+	}
+	return out, err
 }
 
 func (d *door) netmonLoaders(l *loaders, who org.Actor) {
@@ -173,9 +226,12 @@ func byKey[V any](list []V, key func(V) id.ID) map[id.ID]V {
 
 // person names somebody; known is the name where the domain told it.
 func (r *Resolver) person(ctx context.Context, who id.ID, known string) model.Person {
+	l := r.load(ctx)
 	if known == "" {
-		r.load(ctx).names.Want(who)
+		l.names.Want(who)
 	}
+	l.profiles.Want(who)
+	l.skills.Want(who)
 	return model.Person{ID: who.TypeID("per"), Key: who, Known: known}
 }
 

@@ -2,6 +2,7 @@ package graph
 
 import (
 	"context"
+	"slices"
 
 	"kelian/desk/repair"
 	"kelian/graph/model"
@@ -43,13 +44,25 @@ var actionNames = func() map[repair.Action]model.RepairAction {
 	return out
 }()
 
+// reporterActions are those that the holder of a link has.
+var reporterActions = map[model.ReporterAction]repair.Action{
+	model.ReporterActionCancel: repair.ActCancel, model.ReporterActionResume: repair.ActResume, model.ReporterActionClose: repair.ActClose,
+	model.ReporterActionReopen: repair.ActReopen, model.ReporterActionNote: repair.ActNote,
+}
+
 func (r *Resolver) assignment(ctx context.Context, a repair.Asked) model.Assignment {
 	return model.Assignment{ID: a.ID.TypeID("asg"), Person: r.person(ctx, a.Person, a.Name), State: model.AssignmentState(a.State), OfferedAt: a.OfferedAt,
 		Deadline: when(a.Deadline), Explanation: text(a.Why.Zh, a.Why.En)}
 }
 
 func reporterTicket(v repair.LinkView) model.ReporterTicket {
-	out := model.ReporterTicket{Number: v.Number, State: model.RepairState(v.State)}
+	out := model.ReporterTicket{Number: v.Number, State: model.RepairState(v.State), DueAt: v.Due, PickupCode: some(v.PickupCode)}
+	for name, a := range reporterActions {
+		if slices.Contains(v.Actions, a) {
+			out.Actions = append(out.Actions, name)
+		}
+	}
+	slices.Sort(out.Actions)
 	worker := v.WorkerName
 	if o := v.Outage; o != nil {
 		if worker == "" {

@@ -1,12 +1,8 @@
 package graph
 
 import (
-	"strings"
-
 	"kelian/graph/model"
 	"kelian/internal/trace"
-	"kelian/notify"
-	"kelian/org"
 )
 
 func traceOf(t trace.Result) model.Trace {
@@ -21,23 +17,6 @@ func traceOf(t trace.Result) model.Trace {
 	}
 	for _, e := range t.Edges {
 		out.Edges = append(out.Edges, model.TraceEdge{From: e.From, To: e.To, Kind: e.Kind, At: e.At})
-	}
-	return out
-}
-
-func notificationOf(x notify.Item) model.Notification {
-	return model.Notification{ID: x.ID.TypeID("ntf"), Topic: x.Topic, Text: x.Text, About: ref(x.Ref.Kind, x.Ref.ID), Critical: x.Critical, At: x.At, ReadAt: when(x.ReadAt)}
-}
-
-func deliveryOf(d notify.DeliveryView) model.Delivery {
-	out := model.Delivery{Channel: string(d.Channel), Recipient: d.Name, Topic: d.Topic, State: model.DeliveryState(strings.ToUpper(string(d.State))),
-		PossibleDuplicates: d.PossibleDuplicate, At: d.CreatedAt}
-	if out.Recipient == "" {
-		out.Recipient = org.Mask("")
-	}
-	if d.ReasonZh != "" {
-		reason := text(d.ReasonZh, d.ReasonEn)
-		out.Reason = &reason
 	}
 	return out
 }

@@ -7,10 +7,13 @@ package graph
 
 import (
 	"context"
+	"kelian/auth"
 	"kelian/graph/generated"
 	"kelian/graph/model"
 	"kelian/internal/id"
+	"kelian/notify"
 	"kelian/org"
+	"strings"
 )
 
 // Name is the resolver for the name field.
@@ -23,6 +26,24 @@ func (r *personResolver) Name(ctx context.Context, obj *model.Person) (string, e
 		name = org.Erased
 	}
 	return name, err
+}
+
+// Number is the resolver for the number field.
+func (r *personResolver) Number(ctx context.Context, obj *model.Person) (*string, error) {
+	p, _, err := r.load(ctx).profiles.Get(ctx, obj.Key)
+	return some(p.Number), err
+}
+
+// Tenures is the resolver for the tenures field.
+func (r *personResolver) Tenures(ctx context.Context, obj *model.Person) ([]model.Tenure, error) {
+	p, _, err := r.load(ctx).profiles.Get(ctx, obj.Key)
+	return each(p.Tenures, func(t org.TenureView) model.Tenure { return r.tenure(ctx, t) }), err
+}
+
+// Skills is the resolver for the skills field.
+func (r *personResolver) Skills(ctx context.Context, obj *model.Person) ([]model.Skill, error) {
+	list, _, err := r.load(ctx).skills.Get(ctx, obj.Key)
+	return each(list, skillOf), err
 }
 
 // Holders is the resolver for the holders field.
@@ -64,6 +85,28 @@ func (r *unitResolver) Seats(ctx context.Context, obj *model.Unit) ([]model.Seat
 	return each(f.seats[f.byCode[obj.Code].ID], seatOf), nil
 }
 
+// Tenures is the resolver for the tenures field.
+func (r *unitResolver) Tenures(ctx context.Context, obj *model.Unit) ([]model.Tenure, error) {
+	list, _, err := r.load(ctx).tenures.Get(ctx, obj.Code)
+	return each(list, func(t org.TenureView) model.Tenure { return r.tenure(ctx, t) }), err
+}
+
+// Portfolios is the resolver for the portfolios field.
+func (r *unitResolver) Portfolios(ctx context.Context, obj *model.Unit) ([]model.Portfolio, error) {
+	list, _, err := r.load(ctx).portfolios.Get(ctx, obj.Code)
+	return each(list, func(c org.Charge) model.Portfolio {
+		return model.Portfolio{Seat: c.Seat, Person: r.person(ctx, c.Person, ""), From: c.From, Until: when(c.Until)}
+	}), err
+}
+
+// Liaisons is the resolver for the liaisons field.
+func (r *unitResolver) Liaisons(ctx context.Context, obj *model.Unit) ([]model.Liaison, error) {
+	list, _, err := r.load(ctx).liaisons.Get(ctx, obj.Code)
+	return each(list, func(c org.Charge) model.Liaison {
+		return model.Liaison{Person: r.person(ctx, c.Person, ""), From: c.From, Until: when(c.Until)}
+	}), err
+}
+
 // Seats is the resolver for the seats field.
 func (r *viewerResolver) Seats(ctx context.Context, obj *model.Viewer) ([]model.Seat, error) {
 	f, err := r.fed(ctx)
@@ -75,12 +118,80 @@ func (r *viewerResolver) Seats(ctx context.Context, obj *model.Viewer) ([]model.
 
 // InboxCount is the resolver for the inboxCount field.
 func (r *viewerResolver) InboxCount(ctx context.Context, obj *model.Viewer) (int, error) {
+	if err := needScope(ctx, "workflow:read"); err != nil {
+		return 0, err
+	}
 	return r.Workflow.InboxCount(ctx, actorOf(ctx))
 }
 
 // UnreadCount is the resolver for the unreadCount field.
 func (r *viewerResolver) UnreadCount(ctx context.Context, obj *model.Viewer) (int, error) {
+	if err := needScope(ctx, "notify:read"); err != nil {
+		return 0, err
+	}
 	return r.Notify.Unread(ctx, actorOf(ctx))
+}
+
+// Contacts is the resolver for the contacts field.
+func (r *viewerResolver) Contacts(ctx context.Context, obj *model.Viewer) ([]model.Contact, error) {
+	if err := needScope(ctx, "org"); err != nil {
+		return nil, err
+	}
+	list, err := r.Org.Contacts(ctx, actorOf(ctx), obj.Person.Key)
+	var out []model.Contact
+	for _, c := range list {
+		if known, ok := contactOf(c); ok {
+			out = append(out, known)
+		}
+	}
+	return out, err
+}
+
+// FreeHours is the resolver for the freeHours field.
+func (r *viewerResolver) FreeHours(ctx context.Context, obj *model.Viewer) ([]model.FreeHour, error) {
+	if err := needScope(ctx, "org:read"); err != nil {
+		return nil, err
+	}
+	list, err := r.Org.FreeHours(ctx, actorOf(ctx))
+	return each(list, freeHourOf), err
+}
+
+// NotificationPreferences is the resolver for the notificationPreferences field.
+func (r *viewerResolver) NotificationPreferences(ctx context.Context, obj *model.Viewer) ([]model.NotificationPreference, error) {
+	if err := needScope(ctx, "notify:read"); err != nil {
+		return nil, err
+	}
+	list, err := r.Notify.Preferences(ctx, actorOf(ctx))
+	return each(list, func(p notify.Preference) model.NotificationPreference {
+		return model.NotificationPreference{Topic: p.Topic, Channel: model.NotificationChannel(strings.ToUpper(string(p.Channel))), Enabled: p.Enabled}
+	}), err
+}
+
+// Sessions is the resolver for the sessions field.
+func (r *viewerResolver) Sessions(ctx context.Context, obj *model.Viewer) ([]model.Session, error) {
+	if err := needScope(ctx, "auth:read"); err != nil {
+		return nil, err
+	}
+	list, err := r.Auth.Sessions(ctx, actorOf(ctx))
+	return each(list, func(s auth.SessionInfo) model.Session { return sessionOf(s, whoOf(ctx).info.ID) }), err
+}
+
+// Tokens is the resolver for the tokens field.
+func (r *viewerResolver) Tokens(ctx context.Context, obj *model.Viewer) ([]model.APIToken, error) {
+	if err := needScope(ctx, "auth:read"); err != nil {
+		return nil, err
+	}
+	list, err := r.Auth.Tokens(ctx, actorOf(ctx))
+	return each(list, tokenOf), err
+}
+
+// RightsRequests is the resolver for the rightsRequests field.
+func (r *viewerResolver) RightsRequests(ctx context.Context, obj *model.Viewer) ([]model.RightsRequest, error) {
+	if err := needScope(ctx, "org:read"); err != nil {
+		return nil, err
+	}
+	list, err := r.Org.OwnRights(ctx, actorOf(ctx))
+	return each(list, func(q org.RightsRequest) model.RightsRequest { return r.right(ctx, q) }), err
 }
 
 // Person returns generated.PersonResolver implementation.

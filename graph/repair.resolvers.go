@@ -71,6 +71,34 @@ func (r *mutationResolver) RevealContact(ctx context.Context, input model.Reveal
 		Kind: kindOfContact(c.Contact.Kind), Value: some(c.Contact.Value), UserErrors: refused}, err
 }
 
+// ActOnRepairByLink is the resolver for the actOnRepairByLink field.
+func (r *mutationResolver) ActOnRepairByLink(ctx context.Context, input model.ActOnRepairByLinkInput) (model.ReporterTicketPayload, error) {
+	err := strangerKey(ctx, input.IdempotencyKey)
+	if err == nil {
+		_, err = r.Repair.DoByLink(ctx, actorOf(ctx), reporterActions[input.Action], repair.LinkInput{Token: input.Token, Note: or(input.Note), IdempotencyKey: input.IdempotencyKey})
+	}
+	refused, err := r.refusals(ctx, err)
+	if err != nil || refused != nil {
+		return model.ReporterTicketPayload{UserErrors: refused}, err
+	}
+	ticket, err := r.byLink(ctx, input.Token)
+	return model.ReporterTicketPayload{Ticket: ticket}, err
+}
+
+// SendRepairLink is the resolver for the sendRepairLink field.
+func (r *mutationResolver) SendRepairLink(ctx context.Context, input model.SendRepairLinkInput) (model.DonePayload, error) {
+	return r.done(ctx, r.Repair.SendLink(ctx, anybody(ctx), input.Number, repair.Contact{Kind: contactKinds[input.Contact.Kind], Value: input.Contact.Value}))
+}
+
+// EraseRepairByLink is the resolver for the eraseRepairByLink field.
+func (r *mutationResolver) EraseRepairByLink(ctx context.Context, input model.EraseRepairByLinkInput) (model.DonePayload, error) {
+	err := strangerKey(ctx, input.IdempotencyKey)
+	if err == nil {
+		_, err = r.Repair.EraseByLink(ctx, actorOf(ctx), input.Token, input.IdempotencyKey)
+	}
+	return r.done(ctx, err)
+}
+
 // ForecastPart is the resolver for the forecastPart field.
 func (r *queryResolver) ForecastPart(ctx context.Context, ticket string, text string, amount int64) (model.Forecast, error) {
 	at, err := parse("tkt", ticket, "ticket")

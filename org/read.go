@@ -190,31 +190,9 @@ func (s *Service) profiles(ctx context.Context, actor Actor, ids []id.ID, now ti
 
 func (s *Service) tenureViews(ctx context.Context, people []id.ID, now time.Time) (map[id.ID][]TenureView, error) {
 	var rows []TenureView
-	err := s.db.R.NewRaw(`SELECT tenure.id, tenure.person_id AS person, seat.name AS seat, unit.code AS unit, seat.role, tenure.kind,
-			seat.title_zh, seat.title_en, tenure.from_at AS "from", tenure.until_at AS until
-		FROM tenure JOIN seat ON seat.id = tenure.seat_id JOIN unit ON unit.id = seat.unit_id
-		WHERE tenure.person_id IN (?) AND tenure.from_at <= ? AND (tenure.until_at IS NULL OR tenure.until_at > ?)
+	err := s.db.R.NewRaw(tenureColumns+`WHERE tenure.person_id IN (?) AND tenure.from_at <= ? AND (tenure.until_at IS NULL OR tenure.until_at > ?)
 		ORDER BY seat.name`, bun.List(people), now, now).Scan(ctx, &rows)
-	out := map[id.ID][]TenureView{}
-	for _, r := range rows {
-		out[r.Person] = append(out[r.Person], r)
-	}
-	return out, noRows(err)
-}
-
-// Tenures gives everybody who holds a seat of the unit or will, for those who
-// write tenures there.
-func (s *Service) Tenures(ctx context.Context, actor Actor, unit string) ([]TenureView, error) {
-	if err := s.rules.Check(actor, "org.person.read", Object{Unit: unit}); err != nil {
-		return nil, err
-	}
-	var rows []TenureView
-	now := s.clock.Now()
-	err := s.db.R.NewRaw(`SELECT tenure.id, tenure.person_id AS person, seat.name AS seat, unit.code AS unit, seat.role, tenure.kind,
-			seat.title_zh, seat.title_en, tenure.from_at AS "from", tenure.until_at AS until
-		FROM tenure JOIN seat ON seat.id = tenure.seat_id JOIN unit ON unit.id = seat.unit_id
-		WHERE unit.code = ? AND (tenure.until_at IS NULL OR tenure.until_at > ?) ORDER BY seat.name, tenure.from_at`, unit, now).Scan(ctx, &rows)
-	return rows, noRows(err)
+	return group(rows, func(t TenureView) id.ID { return t.Person }), noRows(err)
 }
 
 // Contacts shows the ways to reach a person to that person and to the head of

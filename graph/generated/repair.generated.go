@@ -966,6 +966,75 @@ func (ec *executionContext) fieldContext_ReporterTicket_worker(_ context.Context
 	return graphql.NewScalarFieldContext("ReporterTicket", field, false, false, "String")
 }
 
+func (ec *executionContext) _ReporterTicket_dueAt(ctx context.Context, field graphql.CollectedField, obj *model.ReporterTicket) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReporterTicket_dueAt(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DueAt, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReporterTicket_dueAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReporterTicket", field, false, false, "Time")
+}
+
+func (ec *executionContext) _ReporterTicket_pickupCode(ctx context.Context, field graphql.CollectedField, obj *model.ReporterTicket) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReporterTicket_pickupCode(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.PickupCode, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReporterTicket_pickupCode(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReporterTicket", field, false, false, "String")
+}
+
+func (ec *executionContext) _ReporterTicket_actions(ctx context.Context, field graphql.CollectedField, obj *model.ReporterTicket) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReporterTicket_actions(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Actions, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.ReporterAction) graphql.Marshaler {
+			return ec.marshalNReporterAction2ᚕkelianᚋgraphᚋmodelᚐReporterActionᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReporterTicket_actions(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ReporterTicket", field, false, false, "ReporterAction")
+}
+
 func (ec *executionContext) _ReporterTicket_events(ctx context.Context, field graphql.CollectedField, obj *model.ReporterTicket) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -993,6 +1062,70 @@ func (ec *executionContext) fieldContext_ReporterTicket_events(_ context.Context
 		IsResolver: false,
 		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 			return ec.childFields_TicketEvent(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ReporterTicketPayload_ticket(ctx context.Context, field graphql.CollectedField, obj *model.ReporterTicketPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReporterTicketPayload_ticket(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Ticket, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.ReporterTicket) graphql.Marshaler {
+			return ec.marshalOReporterTicket2ᚖkelianᚋgraphᚋmodelᚐReporterTicket(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ReporterTicketPayload_ticket(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ReporterTicketPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ReporterTicket(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ReporterTicketPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *model.ReporterTicketPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ReporterTicketPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.UserError) graphql.Marshaler {
+			return ec.marshalNUserError2ᚕkelianᚋgraphᚋmodelᚐUserErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ReporterTicketPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ReporterTicketPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("FieldContext.Child cannot be called on type INTERFACE")
 		},
 	}
 	return fc, nil
@@ -1351,6 +1484,73 @@ func (ec *executionContext) fieldContext_TicketEvent_note(_ context.Context, fie
 
 // region    **************************** input.gotpl *****************************
 
+func (ec *executionContext) unmarshalInputActOnRepairByLinkInput(ctx context.Context, obj any) (model.ActOnRepairByLinkInput, error) {
+	var it model.ActOnRepairByLinkInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["note"]; !present {
+		asMap["note"] = ""
+	}
+
+	fieldsInOrder := [...]string{"token", "action", "note", "idempotencyKey"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "token":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("token"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Token = data
+		case "action":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("action"))
+			data, err := ec.unmarshalNReporterAction2kelianᚋgraphᚋmodelᚐReporterAction(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Action = data
+		case "note":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("note"))
+			data, err := ec.unmarshalOString2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Note = data
+		case "idempotencyKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
+			data, err := ec.unmarshalNIdempotencyKey2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.IdempotencyKey = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalActOnRepairByLinkInput unmarshals raw into the ActOnRepairByLinkInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalActOnRepairByLinkInput(ctx context.Context, raw any) (model.ActOnRepairByLinkInput, error) {
+	var out model.ActOnRepairByLinkInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ActOnRepairByLinkInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputActOnRepairInput(ctx context.Context, obj any) (model.ActOnRepairInput, error) {
 	var it model.ActOnRepairInput
 	if obj == nil {
@@ -1543,6 +1743,55 @@ func UnmarshalContactInput(ctx context.Context, raw any) (model.ContactInput, er
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputEraseRepairByLinkInput(ctx context.Context, obj any) (model.EraseRepairByLinkInput, error) {
+	var it model.EraseRepairByLinkInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"token", "idempotencyKey"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "token":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("token"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Token = data
+		case "idempotencyKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
+			data, err := ec.unmarshalNIdempotencyKey2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.IdempotencyKey = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalEraseRepairByLinkInput unmarshals raw into the EraseRepairByLinkInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalEraseRepairByLinkInput(ctx context.Context, raw any) (model.EraseRepairByLinkInput, error) {
+	var out model.EraseRepairByLinkInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "EraseRepairByLinkInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputNeedPartInput(ctx context.Context, obj any) (model.NeedPartInput, error) {
 	var it model.NeedPartInput
 	if obj == nil {
@@ -1701,6 +1950,55 @@ func (ec *executionContext) unmarshalInputRevealContactInput(ctx context.Context
 func UnmarshalRevealContactInput(ctx context.Context, raw any) (model.RevealContactInput, error) {
 	var out model.RevealContactInput
 	err := graphql.UnmarshalNamedInputFromContext(ctx, "RevealContactInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputSendRepairLinkInput(ctx context.Context, obj any) (model.SendRepairLinkInput, error) {
+	var it model.SendRepairLinkInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"number", "contact"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "number":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("number"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Number = data
+		case "contact":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("contact"))
+			data, err := ec.unmarshalNContactInput2kelianᚋgraphᚋmodelᚐContactInput(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Contact = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalSendRepairLinkInput unmarshals raw into the SendRepairLinkInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalSendRepairLinkInput(ctx context.Context, raw any) (model.SendRepairLinkInput, error) {
+	var out model.SendRepairLinkInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "SendRepairLinkInput", raw, &out)
 	return out, err
 }
 
@@ -2299,8 +2597,61 @@ func (ec *executionContext) _ReporterTicket(ctx context.Context, sel ast.Selecti
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "dueAt":
+			out.Values[i] = ec._ReporterTicket_dueAt(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "pickupCode":
+			out.Values[i] = ec._ReporterTicket_pickupCode(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "actions":
+			out.Values[i] = ec._ReporterTicket_actions(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "events":
 			out.Values[i] = ec._ReporterTicket_events(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var reporterTicketPayloadImplementors = []string{"ReporterTicketPayload"}
+
+func (ec *executionContext) _ReporterTicketPayload(ctx context.Context, sel ast.SelectionSet, obj *model.ReporterTicketPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, reporterTicketPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ReporterTicketPayload")
+		case "ticket":
+			out.Values[i] = ec._ReporterTicketPayload_ticket(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._ReporterTicketPayload_userErrors(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -2479,6 +2830,11 @@ func (ec *executionContext) _TicketEvent(ctx context.Context, sel ast.SelectionS
 
 // region    ***************************** type.gotpl *****************************
 
+func (ec *executionContext) unmarshalNActOnRepairByLinkInput2kelianᚋgraphᚋmodelᚐActOnRepairByLinkInput(ctx context.Context, v any) (model.ActOnRepairByLinkInput, error) {
+	res, err := ec.unmarshalInputActOnRepairByLinkInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
 func (ec *executionContext) unmarshalNActOnRepairInput2kelianᚋgraphᚋmodelᚐActOnRepairInput(ctx context.Context, v any) (model.ActOnRepairInput, error) {
 	res, err := ec.unmarshalInputActOnRepairInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -2532,6 +2888,11 @@ func (ec *executionContext) unmarshalNContactKind2kelianᚋgraphᚋmodelᚐConta
 
 func (ec *executionContext) marshalNContactKind2kelianᚋgraphᚋmodelᚐContactKind(ctx context.Context, sel ast.SelectionSet, v model.ContactKind) graphql.Marshaler {
 	return v
+}
+
+func (ec *executionContext) unmarshalNEraseRepairByLinkInput2kelianᚋgraphᚋmodelᚐEraseRepairByLinkInput(ctx context.Context, v any) (model.EraseRepairByLinkInput, error) {
+	res, err := ec.unmarshalInputEraseRepairByLinkInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalNNeedPartInput2kelianᚋgraphᚋmodelᚐNeedPartInput(ctx context.Context, v any) (model.NeedPartInput, error) {
@@ -2635,6 +2996,50 @@ func (ec *executionContext) marshalNRepairTicketPayload2kelianᚋgraphᚋmodel�
 	return ec._RepairTicketPayload(ctx, sel, &v)
 }
 
+func (ec *executionContext) unmarshalNReporterAction2kelianᚋgraphᚋmodelᚐReporterAction(ctx context.Context, v any) (model.ReporterAction, error) {
+	var res model.ReporterAction
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNReporterAction2kelianᚋgraphᚋmodelᚐReporterAction(ctx context.Context, sel ast.SelectionSet, v model.ReporterAction) graphql.Marshaler {
+	return v
+}
+
+func (ec *executionContext) unmarshalNReporterAction2ᚕkelianᚋgraphᚋmodelᚐReporterActionᚄ(ctx context.Context, v any) ([]model.ReporterAction, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.ReporterAction, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNReporterAction2kelianᚋgraphᚋmodelᚐReporterAction(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) marshalNReporterAction2ᚕkelianᚋgraphᚋmodelᚐReporterActionᚄ(ctx context.Context, sel ast.SelectionSet, v []model.ReporterAction) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNReporterAction2kelianᚋgraphᚋmodelᚐReporterAction(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNReporterTicketPayload2kelianᚋgraphᚋmodelᚐReporterTicketPayload(ctx context.Context, sel ast.SelectionSet, v model.ReporterTicketPayload) graphql.Marshaler {
+	return ec._ReporterTicketPayload(ctx, sel, &v)
+}
+
 func (ec *executionContext) unmarshalNRevealContactInput2kelianᚋgraphᚋmodelᚐRevealContactInput(ctx context.Context, v any) (model.RevealContactInput, error) {
 	res, err := ec.unmarshalInputRevealContactInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -2642,6 +3047,11 @@ func (ec *executionContext) unmarshalNRevealContactInput2kelianᚋgraphᚋmodel�
 
 func (ec *executionContext) marshalNRevealContactPayload2kelianᚋgraphᚋmodelᚐRevealContactPayload(ctx context.Context, sel ast.SelectionSet, v model.RevealContactPayload) graphql.Marshaler {
 	return ec._RevealContactPayload(ctx, sel, &v)
+}
+
+func (ec *executionContext) unmarshalNSendRepairLinkInput2kelianᚋgraphᚋmodelᚐSendRepairLinkInput(ctx context.Context, v any) (model.SendRepairLinkInput, error) {
+	res, err := ec.unmarshalInputSendRepairLinkInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
 }
 
 func (ec *executionContext) unmarshalNSubmitRepairInput2kelianᚋgraphᚋmodelᚐSubmitRepairInput(ctx context.Context, v any) (model.SubmitRepairInput, error) {
@@ -2683,6 +3093,23 @@ func (ec *executionContext) marshalOAssignment2ᚖkelianᚋgraphᚋmodelᚐAssig
 		return graphql.Null
 	}
 	return ec._Assignment(ctx, sel, v)
+}
+
+func (ec *executionContext) unmarshalOContactInput2ᚕkelianᚋgraphᚋmodelᚐContactInputᚄ(ctx context.Context, v any) ([]model.ContactInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.ContactInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNContactInput2kelianᚋgraphᚋmodelᚐContactInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
 }
 
 func (ec *executionContext) unmarshalOContactKind2ᚖkelianᚋgraphᚋmodelᚐContactKind(ctx context.Context, v any) (*model.ContactKind, error) {

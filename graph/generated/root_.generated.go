@@ -44,12 +44,39 @@ type DirectiveRoot struct {
 }
 
 type ComplexityRoot struct {
+	Absence struct {
+		From   func(childComplexity int) int
+		ID     func(childComplexity int) int
+		Person func(childComplexity int) int
+		Until  func(childComplexity int) int
+	}
+
+	AbsencePayload struct {
+		Absence    func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	AccountLink struct {
+		ExpiresAt func(childComplexity int) int
+		Kind      func(childComplexity int) int
+	}
+
 	AlreadySettled struct {
 		At      func(childComplexity int) int
 		By      func(childComplexity int) int
 		Code    func(childComplexity int) int
 		Message func(childComplexity int) int
 		Path    func(childComplexity int) int
+	}
+
+	ApiToken struct {
+		CreatedAt func(childComplexity int) int
+		ExpiresAt func(childComplexity int) int
+		Hint      func(childComplexity int) int
+		ID        func(childComplexity int) int
+		Name      func(childComplexity int) int
+		Scopes    func(childComplexity int) int
+		UsedAt    func(childComplexity int) int
 	}
 
 	Assignment struct {
@@ -59,6 +86,28 @@ type ComplexityRoot struct {
 		OfferedAt   func(childComplexity int) int
 		Person      func(childComplexity int) int
 		State       func(childComplexity int) int
+	}
+
+	Calendar struct {
+		Days  func(childComplexity int) int
+		Terms func(childComplexity int) int
+	}
+
+	CalendarDay struct {
+		Date func(childComplexity int) int
+		Name func(childComplexity int) int
+		Off  func(childComplexity int) int
+	}
+
+	CalendarPayload struct {
+		Calendar   func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	ChangePasswordPayload struct {
+		Changed    func(childComplexity int) int
+		Token      func(childComplexity int) int
+		UserErrors func(childComplexity int) int
 	}
 
 	Check struct {
@@ -72,8 +121,27 @@ type ComplexityRoot struct {
 		Target          func(childComplexity int) int
 	}
 
+	ConfirmClaimsPayload struct {
+		Confirmed  func(childComplexity int) int
+		Failed     func(childComplexity int) int
+		Refused    func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
 	ConfirmPasswordPayload struct {
 		Confirmed  func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	Contact struct {
+		Kind     func(childComplexity int) int
+		Value    func(childComplexity int) int
+		Verified func(childComplexity int) int
+	}
+
+	CreateTokenPayload struct {
+		Secret     func(childComplexity int) int
+		Token      func(childComplexity int) int
 		UserErrors func(childComplexity int) int
 	}
 
@@ -90,14 +158,34 @@ type ComplexityRoot struct {
 		Verdict     func(childComplexity int) int
 	}
 
+	Delegation struct {
+		From     func(childComplexity int) int
+		Giver    func(childComplexity int) int
+		ID       func(childComplexity int) int
+		Receiver func(childComplexity int) int
+		Seat     func(childComplexity int) int
+		Until    func(childComplexity int) int
+	}
+
+	DelegationPayload struct {
+		Delegation func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
 	Delivery struct {
 		At                 func(childComplexity int) int
 		Channel            func(childComplexity int) int
+		ID                 func(childComplexity int) int
 		PossibleDuplicates func(childComplexity int) int
 		Reason             func(childComplexity int) int
 		Recipient          func(childComplexity int) int
 		State              func(childComplexity int) int
 		Topic              func(childComplexity int) int
+	}
+
+	DonePayload struct {
+		Done       func(childComplexity int) int
+		UserErrors func(childComplexity int) int
 	}
 
 	Evidence struct {
@@ -106,6 +194,16 @@ type ComplexityRoot struct {
 		Outcome   func(childComplexity int) int
 		RttMicros func(childComplexity int) int
 		Vantage   func(childComplexity int) int
+	}
+
+	ExportPersonPayload struct {
+		Data       func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	FailedClaim struct {
+		Claim func(childComplexity int) int
+		Code  func(childComplexity int) int
 	}
 
 	FieldChange struct {
@@ -131,6 +229,13 @@ type ComplexityRoot struct {
 		TypicalHours func(childComplexity int) int
 	}
 
+	FreeHour struct {
+		FromMinute func(childComplexity int) int
+		Parity     func(childComplexity int) int
+		ToMinute   func(childComplexity int) int
+		Weekday    func(childComplexity int) int
+	}
+
 	Host struct {
 		Address          func(childComplexity int) int
 		Buildings        func(childComplexity int) int
@@ -153,6 +258,12 @@ type ComplexityRoot struct {
 	HostStateChange struct {
 		Host   func(childComplexity int) int
 		Resync func(childComplexity int) int
+	}
+
+	ImportRosterPayload struct {
+		Lines      func(childComplexity int) int
+		Link       func(childComplexity int) int
+		UserErrors func(childComplexity int) int
 	}
 
 	InboxChange struct {
@@ -202,6 +313,11 @@ type ComplexityRoot struct {
 		UserErrors func(childComplexity int) int
 	}
 
+	IssueResetPayload struct {
+		Link       func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
 	Ledger struct {
 		Accounts func(childComplexity int) int
 		Sum      func(childComplexity int) int
@@ -212,41 +328,85 @@ type ComplexityRoot struct {
 		Name    func(childComplexity int) int
 	}
 
+	Liaison struct {
+		From   func(childComplexity int) int
+		Person func(childComplexity int) int
+		Until  func(childComplexity int) int
+	}
+
 	MarkNotificationsReadPayload struct {
 		Count func(childComplexity int) int
 	}
 
 	Mutation struct {
-		AcknowledgeIncident   func(childComplexity int, input model.AcknowledgeIncidentInput) int
-		ActOnRepair           func(childComplexity int, input model.ActOnRepairInput) int
-		ActOnTrainingTask     func(childComplexity int, input model.ActOnTrainingTaskInput) int
-		AllocatePledge        func(childComplexity int, input model.AllocatePledgeInput) int
-		ArrivePurchase        func(childComplexity int, input model.PurchaseActionInput) int
-		AssignRepair          func(childComplexity int, input model.AssignRepairInput) int
-		CancelPurchase        func(childComplexity int, input model.PurchaseActionInput) int
-		CommentRequest        func(childComplexity int, input model.CommentRequestInput) int
-		ConfirmPassword       func(childComplexity int, input model.ConfirmPasswordInput) int
-		CreateHost            func(childComplexity int, input model.CreateHostInput) int
-		CreateOrganisation    func(childComplexity int, input model.CreateOrganisationInput) int
-		CreatePledge          func(childComplexity int, input model.CreatePledgeInput) int
-		DecideTask            func(childComplexity int, input model.DecideTaskInput) int
-		MarkNotificationsRead func(childComplexity int, input model.MarkNotificationsReadInput) int
-		MovePledge            func(childComplexity int, input model.MovePledgeInput) int
-		NeedPart              func(childComplexity int, input model.NeedPartInput) int
-		OrderPurchase         func(childComplexity int, input model.PurchaseActionInput) int
-		PingHost              func(childComplexity int, input model.PingHostInput) int
-		PublishWorkflow       func(childComplexity int, input model.PublishWorkflowInput) int
-		ReceivePledge         func(childComplexity int, input model.ReceivePledgeInput) int
-		RemoveHost            func(childComplexity int, input model.RemoveHostInput) int
-		ResubmitRequest       func(childComplexity int, input model.ResubmitRequestInput) int
-		RevealContact         func(childComplexity int, input model.RevealContactInput) int
-		SetMaintenance        func(childComplexity int, input model.SetMaintenanceInput) int
-		SignIn                func(childComplexity int, input model.SignInInput) int
-		SignOut               func(childComplexity int, everywhere *bool) int
-		SubmitRepair          func(childComplexity int, input model.SubmitRepairInput) int
-		SubmitRequest         func(childComplexity int, input model.SubmitRequestInput) int
-		TriageRepair          func(childComplexity int, input model.TriageRepairInput) int
-		WithdrawRequest       func(childComplexity int, input model.WithdrawRequestInput) int
+		AcknowledgeIncident        func(childComplexity int, input model.AcknowledgeIncidentInput) int
+		ActOnRepair                func(childComplexity int, input model.ActOnRepairInput) int
+		ActOnRepairByLink          func(childComplexity int, input model.ActOnRepairByLinkInput) int
+		ActOnTrainingTask          func(childComplexity int, input model.ActOnTrainingTaskInput) int
+		AddPerson                  func(childComplexity int, input model.AddPersonInput) int
+		AllocatePledge             func(childComplexity int, input model.AllocatePledgeInput) int
+		AnswerRight                func(childComplexity int, input model.AnswerRightInput) int
+		ArrivePurchase             func(childComplexity int, input model.PurchaseActionInput) int
+		AskRight                   func(childComplexity int, input model.AskRightInput) int
+		AssignRepair               func(childComplexity int, input model.AssignRepairInput) int
+		CancelPurchase             func(childComplexity int, input model.PurchaseActionInput) int
+		ChangePassword             func(childComplexity int, input model.ChangePasswordInput) int
+		ClaimAccount               func(childComplexity int, input model.ClaimAccountInput) int
+		CloseAccount               func(childComplexity int, input model.CloseAccountInput) int
+		CommentRequest             func(childComplexity int, input model.CommentRequestInput) int
+		ConfirmClaims              func(childComplexity int, input model.ConfirmClaimsInput) int
+		ConfirmPassword            func(childComplexity int, input model.ConfirmPasswordInput) int
+		CorrectPerson              func(childComplexity int, input model.CorrectPersonInput) int
+		CreateHost                 func(childComplexity int, input model.CreateHostInput) int
+		CreateOrganisation         func(childComplexity int, input model.CreateOrganisationInput) int
+		CreatePledge               func(childComplexity int, input model.CreatePledgeInput) int
+		CreateToken                func(childComplexity int, input model.CreateTokenInput) int
+		DecideTask                 func(childComplexity int, input model.DecideTaskInput) int
+		DelegateSeat               func(childComplexity int, input model.DelegateSeatInput) int
+		EndAbsence                 func(childComplexity int, input model.EndAbsenceInput) int
+		EndDelegation              func(childComplexity int, input model.EndDelegationInput) int
+		EndTenure                  func(childComplexity int, input model.EndTenureInput) int
+		ErasePerson                func(childComplexity int, input model.ErasePersonInput) int
+		EraseRepairByLink          func(childComplexity int, input model.EraseRepairByLinkInput) int
+		ExportPerson               func(childComplexity int, input model.ExportPersonInput) int
+		ImportRoster               func(childComplexity int, input model.ImportRosterInput) int
+		IssueReset                 func(childComplexity int, input model.IssueResetInput) int
+		MarkNotificationsRead      func(childComplexity int, input model.MarkNotificationsReadInput) int
+		MarkTold                   func(childComplexity int, input model.MarkToldInput) int
+		MovePledge                 func(childComplexity int, input model.MovePledgeInput) int
+		NeedPart                   func(childComplexity int, input model.NeedPartInput) int
+		OrderPurchase              func(childComplexity int, input model.PurchaseActionInput) int
+		PingHost                   func(childComplexity int, input model.PingHostInput) int
+		PublishWorkflow            func(childComplexity int, input model.PublishWorkflowInput) int
+		ReceivePledge              func(childComplexity int, input model.ReceivePledgeInput) int
+		RemoveHost                 func(childComplexity int, input model.RemoveHostInput) int
+		ReportAbsence              func(childComplexity int, input model.ReportAbsenceInput) int
+		RequestReset               func(childComplexity int, input model.RequestResetInput) int
+		RequestVerification        func(childComplexity int, input model.RequestVerificationInput) int
+		ResendDelivery             func(childComplexity int, input model.ResendDeliveryInput) int
+		ResetPassword              func(childComplexity int, input model.ResetPasswordInput) int
+		ResubmitRequest            func(childComplexity int, input model.ResubmitRequestInput) int
+		RevealContact              func(childComplexity int, input model.RevealContactInput) int
+		RevealToTell               func(childComplexity int, input model.RevealToTellInput) int
+		RevokeSession              func(childComplexity int, input model.RevokeSessionInput) int
+		RevokeToken                func(childComplexity int, input model.RevokeTokenInput) int
+		SendRepairLink             func(childComplexity int, input model.SendRepairLinkInput) int
+		SetCalendar                func(childComplexity int, input model.SetCalendarInput) int
+		SetFreeHours               func(childComplexity int, input model.SetFreeHoursInput) int
+		SetLiaison                 func(childComplexity int, input model.SetLiaisonInput) int
+		SetMaintenance             func(childComplexity int, input model.SetMaintenanceInput) int
+		SetNotificationPreferences func(childComplexity int, input model.SetNotificationPreferencesInput) int
+		SetPortfolio               func(childComplexity int, input model.SetPortfolioInput) int
+		SetSkill                   func(childComplexity int, input model.SetSkillInput) int
+		SetUnit                    func(childComplexity int, input model.SetUnitInput) int
+		SignIn                     func(childComplexity int, input model.SignInInput) int
+		SignOut                    func(childComplexity int, everywhere *bool) int
+		StartTenure                func(childComplexity int, input model.StartTenureInput) int
+		SubmitRepair               func(childComplexity int, input model.SubmitRepairInput) int
+		SubmitRequest              func(childComplexity int, input model.SubmitRequestInput) int
+		TriageRepair               func(childComplexity int, input model.TriageRepairInput) int
+		VerifyMailbox              func(childComplexity int, input model.VerifyMailboxInput) int
+		WithdrawRequest            func(childComplexity int, input model.WithdrawRequestInput) int
 	}
 
 	Notification struct {
@@ -269,6 +429,12 @@ type ComplexityRoot struct {
 		Node   func(childComplexity int) int
 	}
 
+	NotificationPreference struct {
+		Channel func(childComplexity int) int
+		Enabled func(childComplexity int) int
+		Topic   func(childComplexity int) int
+	}
+
 	Organisation struct {
 		ID   func(childComplexity int) int
 		Kind func(childComplexity int) int
@@ -285,9 +451,26 @@ type ComplexityRoot struct {
 		HasNextPage func(childComplexity int) int
 	}
 
+	PendingClaim struct {
+		ClaimedAt func(childComplexity int) int
+		ID        func(childComplexity int) int
+		Kind      func(childComplexity int) int
+		Person    func(childComplexity int) int
+		Seat      func(childComplexity int) int
+		Title     func(childComplexity int) int
+	}
+
 	Person struct {
-		ID   func(childComplexity int) int
-		Name func(childComplexity int) int
+		ID      func(childComplexity int) int
+		Name    func(childComplexity int) int
+		Number  func(childComplexity int) int
+		Skills  func(childComplexity int) int
+		Tenures func(childComplexity int) int
+	}
+
+	PersonPayload struct {
+		Person     func(childComplexity int) int
+		UserErrors func(childComplexity int) int
 	}
 
 	PingPayload struct {
@@ -326,6 +509,13 @@ type ComplexityRoot struct {
 	PledgePayload struct {
 		Pledge     func(childComplexity int) int
 		UserErrors func(childComplexity int) int
+	}
+
+	Portfolio struct {
+		From   func(childComplexity int) int
+		Person func(childComplexity int) int
+		Seat   func(childComplexity int) int
+		Until  func(childComplexity int) int
 	}
 
 	PublishWorkflowPayload struct {
@@ -368,8 +558,12 @@ type ComplexityRoot struct {
 	}
 
 	Query struct {
+		Absences           func(childComplexity int) int
+		AccountLink        func(childComplexity int, token string) int
+		Calendar           func(childComplexity int) int
 		Checks             func(childComplexity int) int
 		CloneForm          func(childComplexity int, request string) int
+		Delegations        func(childComplexity int) int
 		Deliveries         func(childComplexity int, of string) int
 		Forecast           func(childComplexity int, workflow string, unit string, form any) int
 		ForecastPart       func(childComplexity int, ticket string, text string, amount int64) int
@@ -381,12 +575,16 @@ type ComplexityRoot struct {
 		Nodes              func(childComplexity int, ids []string) int
 		Notifications      func(childComplexity int, first *int, after *string) int
 		Organisations      func(childComplexity int, text *string) int
+		PendingClaims      func(childComplexity int) int
+		People             func(childComplexity int, text string, first *int) int
 		Pledges            func(childComplexity int, first *int, after *string) int
 		Purchases          func(childComplexity int, first *int, after *string) int
 		RepairTicketByLink func(childComplexity int, token string) int
 		RepairTickets      func(childComplexity int, first *int, after *string, filter *model.RepairTicketFilter) int
 		Requests           func(childComplexity int, first *int, after *string, filter *model.RequestFilter) int
+		RightsRequests     func(childComplexity int) int
 		Status             func(childComplexity int) int
+		ToTell             func(childComplexity int, first *int, after *string) int
 		Trace              func(childComplexity int, id string) int
 		TrainingTasks      func(childComplexity int) int
 		Units              func(childComplexity int) int
@@ -442,11 +640,19 @@ type ComplexityRoot struct {
 	}
 
 	ReporterTicket struct {
+		Actions     func(childComplexity int) int
+		DueAt       func(childComplexity int) int
 		Events      func(childComplexity int) int
 		Explanation func(childComplexity int) int
 		Number      func(childComplexity int) int
+		PickupCode  func(childComplexity int) int
 		State       func(childComplexity int) int
 		Worker      func(childComplexity int) int
+	}
+
+	ReporterTicketPayload struct {
+		Ticket     func(childComplexity int) int
+		UserErrors func(childComplexity int) int
 	}
 
 	Request struct {
@@ -501,10 +707,41 @@ type ComplexityRoot struct {
 		Value      func(childComplexity int) int
 	}
 
+	RevealToTellPayload struct {
+		UserErrors func(childComplexity int) int
+		Value      func(childComplexity int) int
+	}
+
 	Revision struct {
 		At      func(childComplexity int) int
 		Changes func(childComplexity int) int
 		FormRev func(childComplexity int) int
+	}
+
+	RightsRequest struct {
+		AskedAt func(childComplexity int) int
+		DoneAt  func(childComplexity int) int
+		Door    func(childComplexity int) int
+		DueAt   func(childComplexity int) int
+		ID      func(childComplexity int) int
+		Kind    func(childComplexity int) int
+		Person  func(childComplexity int) int
+	}
+
+	RightsRequestPayload struct {
+		Request    func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	RosterError struct {
+		Field   func(childComplexity int) int
+		Message func(childComplexity int) int
+	}
+
+	RosterLine struct {
+		Error func(childComplexity int) int
+		Line  func(childComplexity int) int
+		State func(childComplexity int) int
 	}
 
 	RuleError struct {
@@ -520,6 +757,16 @@ type ComplexityRoot struct {
 		Title    func(childComplexity int) int
 	}
 
+	Session struct {
+		CreatedAt func(childComplexity int) int
+		Current   func(childComplexity int) int
+		Device    func(childComplexity int) int
+		ExpiresAt func(childComplexity int) int
+		ID        func(childComplexity int) int
+		OwnDevice func(childComplexity int) int
+		SeenAt    func(childComplexity int) int
+	}
+
 	SignInPayload struct {
 		Token      func(childComplexity int) int
 		UserErrors func(childComplexity int) int
@@ -528,6 +775,13 @@ type ComplexityRoot struct {
 
 	SignOutPayload struct {
 		Done func(childComplexity int) int
+	}
+
+	Skill struct {
+		Certificate func(childComplexity int) int
+		From        func(childComplexity int) int
+		Name        func(childComplexity int) int
+		Until       func(childComplexity int) int
 	}
 
 	StaleForm struct {
@@ -596,6 +850,28 @@ type ComplexityRoot struct {
 		Node   func(childComplexity int) int
 	}
 
+	Tenure struct {
+		From   func(childComplexity int) int
+		ID     func(childComplexity int) int
+		Kind   func(childComplexity int) int
+		Person func(childComplexity int) int
+		Seat   func(childComplexity int) int
+		Title  func(childComplexity int) int
+		Until  func(childComplexity int) int
+	}
+
+	TenurePayload struct {
+		Tenure     func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	Term struct {
+		ExamWeek func(childComplexity int) int
+		First    func(childComplexity int) int
+		Name     func(childComplexity int) int
+		Weeks    func(childComplexity int) int
+	}
+
 	Text struct {
 		En func(childComplexity int) int
 		Zh func(childComplexity int) int
@@ -605,6 +881,25 @@ type ComplexityRoot struct {
 		At    func(childComplexity int) int
 		Note  func(childComplexity int) int
 		State func(childComplexity int) int
+	}
+
+	ToTellConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	ToTellEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	ToTellLine struct {
+		Channel   func(childComplexity int) int
+		CreatedAt func(childComplexity int) int
+		ID        func(childComplexity int) int
+		State     func(childComplexity int) int
+		Text      func(childComplexity int) int
+		Unit      func(childComplexity int) int
 	}
 
 	Trace struct {
@@ -648,15 +943,23 @@ type ComplexityRoot struct {
 	}
 
 	Unit struct {
-		Campus    func(childComplexity int) int
-		Code      func(childComplexity int) int
-		College   func(childComplexity int) int
-		ID        func(childComplexity int) int
-		Kind      func(childComplexity int) int
-		Name      func(childComplexity int) int
-		Parent    func(childComplexity int) int
-		Seats     func(childComplexity int) int
-		ShortName func(childComplexity int) int
+		Campus     func(childComplexity int) int
+		Code       func(childComplexity int) int
+		College    func(childComplexity int) int
+		ID         func(childComplexity int) int
+		Kind       func(childComplexity int) int
+		Liaisons   func(childComplexity int) int
+		Name       func(childComplexity int) int
+		Parent     func(childComplexity int) int
+		Portfolios func(childComplexity int) int
+		Seats      func(childComplexity int) int
+		ShortName  func(childComplexity int) int
+		Tenures    func(childComplexity int) int
+	}
+
+	UnitPayload struct {
+		Unit       func(childComplexity int) int
+		UserErrors func(childComplexity int) int
 	}
 
 	Verification struct {
@@ -670,11 +973,22 @@ type ComplexityRoot struct {
 	}
 
 	Viewer struct {
-		InboxCount  func(childComplexity int) int
-		Language    func(childComplexity int) int
-		Person      func(childComplexity int) int
-		Seats       func(childComplexity int) int
-		UnreadCount func(childComplexity int) int
+		Contacts                func(childComplexity int) int
+		FreeHours               func(childComplexity int) int
+		InboxCount              func(childComplexity int) int
+		Language                func(childComplexity int) int
+		NotificationPreferences func(childComplexity int) int
+		Person                  func(childComplexity int) int
+		RightsRequests          func(childComplexity int) int
+		Seats                   func(childComplexity int) int
+		Sessions                func(childComplexity int) int
+		Tokens                  func(childComplexity int) int
+		UnreadCount             func(childComplexity int) int
+	}
+
+	ViewerPayload struct {
+		UserErrors func(childComplexity int) int
+		Viewer     func(childComplexity int) int
 	}
 
 	Workflow struct {
@@ -701,6 +1015,57 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 	ec := newExecutionContext(nil, e, nil)
 	_ = ec
 	switch typeName + "." + field {
+
+	case "Absence.from":
+		if e.ComplexityRoot.Absence.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Absence.From(childComplexity), true
+	case "Absence.id":
+		if e.ComplexityRoot.Absence.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Absence.ID(childComplexity), true
+	case "Absence.person":
+		if e.ComplexityRoot.Absence.Person == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Absence.Person(childComplexity), true
+	case "Absence.until":
+		if e.ComplexityRoot.Absence.Until == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Absence.Until(childComplexity), true
+
+	case "AbsencePayload.absence":
+		if e.ComplexityRoot.AbsencePayload.Absence == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AbsencePayload.Absence(childComplexity), true
+	case "AbsencePayload.userErrors":
+		if e.ComplexityRoot.AbsencePayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AbsencePayload.UserErrors(childComplexity), true
+
+	case "AccountLink.expiresAt":
+		if e.ComplexityRoot.AccountLink.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccountLink.ExpiresAt(childComplexity), true
+	case "AccountLink.kind":
+		if e.ComplexityRoot.AccountLink.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.AccountLink.Kind(childComplexity), true
 
 	case "AlreadySettled.at":
 		if e.ComplexityRoot.AlreadySettled.At == nil {
@@ -732,6 +1097,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.AlreadySettled.Path(childComplexity), true
+
+	case "ApiToken.createdAt":
+		if e.ComplexityRoot.ApiToken.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.CreatedAt(childComplexity), true
+	case "ApiToken.expiresAt":
+		if e.ComplexityRoot.ApiToken.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.ExpiresAt(childComplexity), true
+	case "ApiToken.hint":
+		if e.ComplexityRoot.ApiToken.Hint == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.Hint(childComplexity), true
+	case "ApiToken.id":
+		if e.ComplexityRoot.ApiToken.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.ID(childComplexity), true
+	case "ApiToken.name":
+		if e.ComplexityRoot.ApiToken.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.Name(childComplexity), true
+	case "ApiToken.scopes":
+		if e.ComplexityRoot.ApiToken.Scopes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.Scopes(childComplexity), true
+	case "ApiToken.usedAt":
+		if e.ComplexityRoot.ApiToken.UsedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ApiToken.UsedAt(childComplexity), true
 
 	case "Assignment.deadline":
 		if e.ComplexityRoot.Assignment.Deadline == nil {
@@ -769,6 +1177,70 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Assignment.State(childComplexity), true
+
+	case "Calendar.days":
+		if e.ComplexityRoot.Calendar.Days == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calendar.Days(childComplexity), true
+	case "Calendar.terms":
+		if e.ComplexityRoot.Calendar.Terms == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calendar.Terms(childComplexity), true
+
+	case "CalendarDay.date":
+		if e.ComplexityRoot.CalendarDay.Date == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CalendarDay.Date(childComplexity), true
+	case "CalendarDay.name":
+		if e.ComplexityRoot.CalendarDay.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CalendarDay.Name(childComplexity), true
+	case "CalendarDay.off":
+		if e.ComplexityRoot.CalendarDay.Off == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CalendarDay.Off(childComplexity), true
+
+	case "CalendarPayload.calendar":
+		if e.ComplexityRoot.CalendarPayload.Calendar == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CalendarPayload.Calendar(childComplexity), true
+	case "CalendarPayload.userErrors":
+		if e.ComplexityRoot.CalendarPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CalendarPayload.UserErrors(childComplexity), true
+
+	case "ChangePasswordPayload.changed":
+		if e.ComplexityRoot.ChangePasswordPayload.Changed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChangePasswordPayload.Changed(childComplexity), true
+	case "ChangePasswordPayload.token":
+		if e.ComplexityRoot.ChangePasswordPayload.Token == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChangePasswordPayload.Token(childComplexity), true
+	case "ChangePasswordPayload.userErrors":
+		if e.ComplexityRoot.ChangePasswordPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ChangePasswordPayload.UserErrors(childComplexity), true
 
 	case "Check.id":
 		if e.ComplexityRoot.Check.ID == nil {
@@ -819,6 +1291,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Check.Target(childComplexity), true
 
+	case "ConfirmClaimsPayload.confirmed":
+		if e.ComplexityRoot.ConfirmClaimsPayload.Confirmed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmClaimsPayload.Confirmed(childComplexity), true
+	case "ConfirmClaimsPayload.failed":
+		if e.ComplexityRoot.ConfirmClaimsPayload.Failed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmClaimsPayload.Failed(childComplexity), true
+	case "ConfirmClaimsPayload.refused":
+		if e.ComplexityRoot.ConfirmClaimsPayload.Refused == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmClaimsPayload.Refused(childComplexity), true
+	case "ConfirmClaimsPayload.userErrors":
+		if e.ComplexityRoot.ConfirmClaimsPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ConfirmClaimsPayload.UserErrors(childComplexity), true
+
 	case "ConfirmPasswordPayload.confirmed":
 		if e.ComplexityRoot.ConfirmPasswordPayload.Confirmed == nil {
 			break
@@ -831,6 +1328,44 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ConfirmPasswordPayload.UserErrors(childComplexity), true
+
+	case "Contact.kind":
+		if e.ComplexityRoot.Contact.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Contact.Kind(childComplexity), true
+	case "Contact.value":
+		if e.ComplexityRoot.Contact.Value == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Contact.Value(childComplexity), true
+	case "Contact.verified":
+		if e.ComplexityRoot.Contact.Verified == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Contact.Verified(childComplexity), true
+
+	case "CreateTokenPayload.secret":
+		if e.ComplexityRoot.CreateTokenPayload.Secret == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateTokenPayload.Secret(childComplexity), true
+	case "CreateTokenPayload.token":
+		if e.ComplexityRoot.CreateTokenPayload.Token == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateTokenPayload.Token(childComplexity), true
+	case "CreateTokenPayload.userErrors":
+		if e.ComplexityRoot.CreateTokenPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CreateTokenPayload.UserErrors(childComplexity), true
 
 	case "Decision.at":
 		if e.ComplexityRoot.Decision.At == nil {
@@ -893,6 +1428,56 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Decision.Verdict(childComplexity), true
 
+	case "Delegation.from":
+		if e.ComplexityRoot.Delegation.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delegation.From(childComplexity), true
+	case "Delegation.giver":
+		if e.ComplexityRoot.Delegation.Giver == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delegation.Giver(childComplexity), true
+	case "Delegation.id":
+		if e.ComplexityRoot.Delegation.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delegation.ID(childComplexity), true
+	case "Delegation.receiver":
+		if e.ComplexityRoot.Delegation.Receiver == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delegation.Receiver(childComplexity), true
+	case "Delegation.seat":
+		if e.ComplexityRoot.Delegation.Seat == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delegation.Seat(childComplexity), true
+	case "Delegation.until":
+		if e.ComplexityRoot.Delegation.Until == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delegation.Until(childComplexity), true
+
+	case "DelegationPayload.delegation":
+		if e.ComplexityRoot.DelegationPayload.Delegation == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DelegationPayload.Delegation(childComplexity), true
+	case "DelegationPayload.userErrors":
+		if e.ComplexityRoot.DelegationPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DelegationPayload.UserErrors(childComplexity), true
+
 	case "Delivery.at":
 		if e.ComplexityRoot.Delivery.At == nil {
 			break
@@ -905,6 +1490,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Delivery.Channel(childComplexity), true
+	case "Delivery.id":
+		if e.ComplexityRoot.Delivery.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Delivery.ID(childComplexity), true
 	case "Delivery.possibleDuplicates":
 		if e.ComplexityRoot.Delivery.PossibleDuplicates == nil {
 			break
@@ -936,6 +1527,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Delivery.Topic(childComplexity), true
 
+	case "DonePayload.done":
+		if e.ComplexityRoot.DonePayload.Done == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DonePayload.Done(childComplexity), true
+	case "DonePayload.userErrors":
+		if e.ComplexityRoot.DonePayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DonePayload.UserErrors(childComplexity), true
+
 	case "Evidence.epoch":
 		if e.ComplexityRoot.Evidence.Epoch == nil {
 			break
@@ -966,6 +1570,32 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Evidence.Vantage(childComplexity), true
+
+	case "ExportPersonPayload.data":
+		if e.ComplexityRoot.ExportPersonPayload.Data == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportPersonPayload.Data(childComplexity), true
+	case "ExportPersonPayload.userErrors":
+		if e.ComplexityRoot.ExportPersonPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ExportPersonPayload.UserErrors(childComplexity), true
+
+	case "FailedClaim.claim":
+		if e.ComplexityRoot.FailedClaim.Claim == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailedClaim.Claim(childComplexity), true
+	case "FailedClaim.code":
+		if e.ComplexityRoot.FailedClaim.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FailedClaim.Code(childComplexity), true
 
 	case "FieldChange.after":
 		if e.ComplexityRoot.FieldChange.After == nil {
@@ -1053,6 +1683,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ForecastStep.TypicalHours(childComplexity), true
+
+	case "FreeHour.fromMinute":
+		if e.ComplexityRoot.FreeHour.FromMinute == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FreeHour.FromMinute(childComplexity), true
+	case "FreeHour.parity":
+		if e.ComplexityRoot.FreeHour.Parity == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FreeHour.Parity(childComplexity), true
+	case "FreeHour.toMinute":
+		if e.ComplexityRoot.FreeHour.ToMinute == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FreeHour.ToMinute(childComplexity), true
+	case "FreeHour.weekday":
+		if e.ComplexityRoot.FreeHour.Weekday == nil {
+			break
+		}
+
+		return e.ComplexityRoot.FreeHour.Weekday(childComplexity), true
 
 	case "Host.address":
 		if e.ComplexityRoot.Host.Address == nil {
@@ -1146,6 +1801,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.HostStateChange.Resync(childComplexity), true
+
+	case "ImportRosterPayload.lines":
+		if e.ComplexityRoot.ImportRosterPayload.Lines == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImportRosterPayload.Lines(childComplexity), true
+	case "ImportRosterPayload.link":
+		if e.ComplexityRoot.ImportRosterPayload.Link == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImportRosterPayload.Link(childComplexity), true
+	case "ImportRosterPayload.userErrors":
+		if e.ComplexityRoot.ImportRosterPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImportRosterPayload.UserErrors(childComplexity), true
 
 	case "InboxChange.request":
 		if e.ComplexityRoot.InboxChange.Request == nil {
@@ -1310,6 +1984,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.IncidentPayload.UserErrors(childComplexity), true
 
+	case "IssueResetPayload.link":
+		if e.ComplexityRoot.IssueResetPayload.Link == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IssueResetPayload.Link(childComplexity), true
+	case "IssueResetPayload.userErrors":
+		if e.ComplexityRoot.IssueResetPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IssueResetPayload.UserErrors(childComplexity), true
+
 	case "Ledger.accounts":
 		if e.ComplexityRoot.Ledger.Accounts == nil {
 			break
@@ -1335,6 +2022,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.LedgerAccount.Name(childComplexity), true
+
+	case "Liaison.from":
+		if e.ComplexityRoot.Liaison.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Liaison.From(childComplexity), true
+	case "Liaison.person":
+		if e.ComplexityRoot.Liaison.Person == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Liaison.Person(childComplexity), true
+	case "Liaison.until":
+		if e.ComplexityRoot.Liaison.Until == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Liaison.Until(childComplexity), true
 
 	case "MarkNotificationsReadPayload.count":
 		if e.ComplexityRoot.MarkNotificationsReadPayload.Count == nil {
@@ -1365,6 +2071,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ActOnRepair(childComplexity, args["input"].(model.ActOnRepairInput)), true
+	case "Mutation.actOnRepairByLink":
+		if e.ComplexityRoot.Mutation.ActOnRepairByLink == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_actOnRepairByLink_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ActOnRepairByLink(childComplexity, args["input"].(model.ActOnRepairByLinkInput)), true
 	case "Mutation.actOnTrainingTask":
 		if e.ComplexityRoot.Mutation.ActOnTrainingTask == nil {
 			break
@@ -1376,6 +2093,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ActOnTrainingTask(childComplexity, args["input"].(model.ActOnTrainingTaskInput)), true
+	case "Mutation.addPerson":
+		if e.ComplexityRoot.Mutation.AddPerson == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_addPerson_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AddPerson(childComplexity, args["input"].(model.AddPersonInput)), true
 	case "Mutation.allocatePledge":
 		if e.ComplexityRoot.Mutation.AllocatePledge == nil {
 			break
@@ -1387,6 +2115,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AllocatePledge(childComplexity, args["input"].(model.AllocatePledgeInput)), true
+	case "Mutation.answerRight":
+		if e.ComplexityRoot.Mutation.AnswerRight == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_answerRight_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AnswerRight(childComplexity, args["input"].(model.AnswerRightInput)), true
 	case "Mutation.arrivePurchase":
 		if e.ComplexityRoot.Mutation.ArrivePurchase == nil {
 			break
@@ -1398,6 +2137,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ArrivePurchase(childComplexity, args["input"].(model.PurchaseActionInput)), true
+	case "Mutation.askRight":
+		if e.ComplexityRoot.Mutation.AskRight == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_askRight_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AskRight(childComplexity, args["input"].(model.AskRightInput)), true
 	case "Mutation.assignRepair":
 		if e.ComplexityRoot.Mutation.AssignRepair == nil {
 			break
@@ -1420,6 +2170,39 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CancelPurchase(childComplexity, args["input"].(model.PurchaseActionInput)), true
+	case "Mutation.changePassword":
+		if e.ComplexityRoot.Mutation.ChangePassword == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_changePassword_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ChangePassword(childComplexity, args["input"].(model.ChangePasswordInput)), true
+	case "Mutation.claimAccount":
+		if e.ComplexityRoot.Mutation.ClaimAccount == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_claimAccount_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ClaimAccount(childComplexity, args["input"].(model.ClaimAccountInput)), true
+	case "Mutation.closeAccount":
+		if e.ComplexityRoot.Mutation.CloseAccount == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_closeAccount_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CloseAccount(childComplexity, args["input"].(model.CloseAccountInput)), true
 	case "Mutation.commentRequest":
 		if e.ComplexityRoot.Mutation.CommentRequest == nil {
 			break
@@ -1431,6 +2214,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CommentRequest(childComplexity, args["input"].(model.CommentRequestInput)), true
+	case "Mutation.confirmClaims":
+		if e.ComplexityRoot.Mutation.ConfirmClaims == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_confirmClaims_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ConfirmClaims(childComplexity, args["input"].(model.ConfirmClaimsInput)), true
 	case "Mutation.confirmPassword":
 		if e.ComplexityRoot.Mutation.ConfirmPassword == nil {
 			break
@@ -1442,6 +2236,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ConfirmPassword(childComplexity, args["input"].(model.ConfirmPasswordInput)), true
+	case "Mutation.correctPerson":
+		if e.ComplexityRoot.Mutation.CorrectPerson == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_correctPerson_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CorrectPerson(childComplexity, args["input"].(model.CorrectPersonInput)), true
 	case "Mutation.createHost":
 		if e.ComplexityRoot.Mutation.CreateHost == nil {
 			break
@@ -1475,6 +2280,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreatePledge(childComplexity, args["input"].(model.CreatePledgeInput)), true
+	case "Mutation.createToken":
+		if e.ComplexityRoot.Mutation.CreateToken == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createToken_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateToken(childComplexity, args["input"].(model.CreateTokenInput)), true
 	case "Mutation.decideTask":
 		if e.ComplexityRoot.Mutation.DecideTask == nil {
 			break
@@ -1486,6 +2302,105 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DecideTask(childComplexity, args["input"].(model.DecideTaskInput)), true
+	case "Mutation.delegateSeat":
+		if e.ComplexityRoot.Mutation.DelegateSeat == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_delegateSeat_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DelegateSeat(childComplexity, args["input"].(model.DelegateSeatInput)), true
+	case "Mutation.endAbsence":
+		if e.ComplexityRoot.Mutation.EndAbsence == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_endAbsence_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.EndAbsence(childComplexity, args["input"].(model.EndAbsenceInput)), true
+	case "Mutation.endDelegation":
+		if e.ComplexityRoot.Mutation.EndDelegation == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_endDelegation_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.EndDelegation(childComplexity, args["input"].(model.EndDelegationInput)), true
+	case "Mutation.endTenure":
+		if e.ComplexityRoot.Mutation.EndTenure == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_endTenure_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.EndTenure(childComplexity, args["input"].(model.EndTenureInput)), true
+	case "Mutation.erasePerson":
+		if e.ComplexityRoot.Mutation.ErasePerson == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_erasePerson_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ErasePerson(childComplexity, args["input"].(model.ErasePersonInput)), true
+	case "Mutation.eraseRepairByLink":
+		if e.ComplexityRoot.Mutation.EraseRepairByLink == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_eraseRepairByLink_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.EraseRepairByLink(childComplexity, args["input"].(model.EraseRepairByLinkInput)), true
+	case "Mutation.exportPerson":
+		if e.ComplexityRoot.Mutation.ExportPerson == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_exportPerson_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ExportPerson(childComplexity, args["input"].(model.ExportPersonInput)), true
+	case "Mutation.importRoster":
+		if e.ComplexityRoot.Mutation.ImportRoster == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_importRoster_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ImportRoster(childComplexity, args["input"].(model.ImportRosterInput)), true
+	case "Mutation.issueReset":
+		if e.ComplexityRoot.Mutation.IssueReset == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_issueReset_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.IssueReset(childComplexity, args["input"].(model.IssueResetInput)), true
 	case "Mutation.markNotificationsRead":
 		if e.ComplexityRoot.Mutation.MarkNotificationsRead == nil {
 			break
@@ -1497,6 +2412,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.MarkNotificationsRead(childComplexity, args["input"].(model.MarkNotificationsReadInput)), true
+	case "Mutation.markTold":
+		if e.ComplexityRoot.Mutation.MarkTold == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_markTold_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.MarkTold(childComplexity, args["input"].(model.MarkToldInput)), true
 	case "Mutation.movePledge":
 		if e.ComplexityRoot.Mutation.MovePledge == nil {
 			break
@@ -1574,6 +2500,61 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RemoveHost(childComplexity, args["input"].(model.RemoveHostInput)), true
+	case "Mutation.reportAbsence":
+		if e.ComplexityRoot.Mutation.ReportAbsence == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_reportAbsence_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReportAbsence(childComplexity, args["input"].(model.ReportAbsenceInput)), true
+	case "Mutation.requestReset":
+		if e.ComplexityRoot.Mutation.RequestReset == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_requestReset_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RequestReset(childComplexity, args["input"].(model.RequestResetInput)), true
+	case "Mutation.requestVerification":
+		if e.ComplexityRoot.Mutation.RequestVerification == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_requestVerification_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RequestVerification(childComplexity, args["input"].(model.RequestVerificationInput)), true
+	case "Mutation.resendDelivery":
+		if e.ComplexityRoot.Mutation.ResendDelivery == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_resendDelivery_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ResendDelivery(childComplexity, args["input"].(model.ResendDeliveryInput)), true
+	case "Mutation.resetPassword":
+		if e.ComplexityRoot.Mutation.ResetPassword == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_resetPassword_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ResetPassword(childComplexity, args["input"].(model.ResetPasswordInput)), true
 	case "Mutation.resubmitRequest":
 		if e.ComplexityRoot.Mutation.ResubmitRequest == nil {
 			break
@@ -1596,6 +2577,83 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RevealContact(childComplexity, args["input"].(model.RevealContactInput)), true
+	case "Mutation.revealToTell":
+		if e.ComplexityRoot.Mutation.RevealToTell == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_revealToTell_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RevealToTell(childComplexity, args["input"].(model.RevealToTellInput)), true
+	case "Mutation.revokeSession":
+		if e.ComplexityRoot.Mutation.RevokeSession == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_revokeSession_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RevokeSession(childComplexity, args["input"].(model.RevokeSessionInput)), true
+	case "Mutation.revokeToken":
+		if e.ComplexityRoot.Mutation.RevokeToken == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_revokeToken_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RevokeToken(childComplexity, args["input"].(model.RevokeTokenInput)), true
+	case "Mutation.sendRepairLink":
+		if e.ComplexityRoot.Mutation.SendRepairLink == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_sendRepairLink_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SendRepairLink(childComplexity, args["input"].(model.SendRepairLinkInput)), true
+	case "Mutation.setCalendar":
+		if e.ComplexityRoot.Mutation.SetCalendar == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setCalendar_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetCalendar(childComplexity, args["input"].(model.SetCalendarInput)), true
+	case "Mutation.setFreeHours":
+		if e.ComplexityRoot.Mutation.SetFreeHours == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setFreeHours_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetFreeHours(childComplexity, args["input"].(model.SetFreeHoursInput)), true
+	case "Mutation.setLiaison":
+		if e.ComplexityRoot.Mutation.SetLiaison == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setLiaison_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetLiaison(childComplexity, args["input"].(model.SetLiaisonInput)), true
 	case "Mutation.setMaintenance":
 		if e.ComplexityRoot.Mutation.SetMaintenance == nil {
 			break
@@ -1607,6 +2665,50 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SetMaintenance(childComplexity, args["input"].(model.SetMaintenanceInput)), true
+	case "Mutation.setNotificationPreferences":
+		if e.ComplexityRoot.Mutation.SetNotificationPreferences == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setNotificationPreferences_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetNotificationPreferences(childComplexity, args["input"].(model.SetNotificationPreferencesInput)), true
+	case "Mutation.setPortfolio":
+		if e.ComplexityRoot.Mutation.SetPortfolio == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setPortfolio_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetPortfolio(childComplexity, args["input"].(model.SetPortfolioInput)), true
+	case "Mutation.setSkill":
+		if e.ComplexityRoot.Mutation.SetSkill == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setSkill_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetSkill(childComplexity, args["input"].(model.SetSkillInput)), true
+	case "Mutation.setUnit":
+		if e.ComplexityRoot.Mutation.SetUnit == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_setUnit_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.SetUnit(childComplexity, args["input"].(model.SetUnitInput)), true
 	case "Mutation.signIn":
 		if e.ComplexityRoot.Mutation.SignIn == nil {
 			break
@@ -1629,6 +2731,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SignOut(childComplexity, args["everywhere"].(*bool)), true
+	case "Mutation.startTenure":
+		if e.ComplexityRoot.Mutation.StartTenure == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_startTenure_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.StartTenure(childComplexity, args["input"].(model.StartTenureInput)), true
 	case "Mutation.submitRepair":
 		if e.ComplexityRoot.Mutation.SubmitRepair == nil {
 			break
@@ -1662,6 +2775,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.TriageRepair(childComplexity, args["input"].(model.TriageRepairInput)), true
+	case "Mutation.verifyMailbox":
+		if e.ComplexityRoot.Mutation.VerifyMailbox == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_verifyMailbox_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.VerifyMailbox(childComplexity, args["input"].(model.VerifyMailboxInput)), true
 	case "Mutation.withdrawRequest":
 		if e.ComplexityRoot.Mutation.WithdrawRequest == nil {
 			break
@@ -1743,6 +2867,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.NotificationEdge.Node(childComplexity), true
 
+	case "NotificationPreference.channel":
+		if e.ComplexityRoot.NotificationPreference.Channel == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationPreference.Channel(childComplexity), true
+	case "NotificationPreference.enabled":
+		if e.ComplexityRoot.NotificationPreference.Enabled == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationPreference.Enabled(childComplexity), true
+	case "NotificationPreference.topic":
+		if e.ComplexityRoot.NotificationPreference.Topic == nil {
+			break
+		}
+
+		return e.ComplexityRoot.NotificationPreference.Topic(childComplexity), true
+
 	case "Organisation.id":
 		if e.ComplexityRoot.Organisation.ID == nil {
 			break
@@ -1788,6 +2931,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PageInfo.HasNextPage(childComplexity), true
 
+	case "PendingClaim.claimedAt":
+		if e.ComplexityRoot.PendingClaim.ClaimedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PendingClaim.ClaimedAt(childComplexity), true
+	case "PendingClaim.id":
+		if e.ComplexityRoot.PendingClaim.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PendingClaim.ID(childComplexity), true
+	case "PendingClaim.kind":
+		if e.ComplexityRoot.PendingClaim.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PendingClaim.Kind(childComplexity), true
+	case "PendingClaim.person":
+		if e.ComplexityRoot.PendingClaim.Person == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PendingClaim.Person(childComplexity), true
+	case "PendingClaim.seat":
+		if e.ComplexityRoot.PendingClaim.Seat == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PendingClaim.Seat(childComplexity), true
+	case "PendingClaim.title":
+		if e.ComplexityRoot.PendingClaim.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PendingClaim.Title(childComplexity), true
+
 	case "Person.id":
 		if e.ComplexityRoot.Person.ID == nil {
 			break
@@ -1800,6 +2980,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Person.Name(childComplexity), true
+	case "Person.number":
+		if e.ComplexityRoot.Person.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Person.Number(childComplexity), true
+	case "Person.skills":
+		if e.ComplexityRoot.Person.Skills == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Person.Skills(childComplexity), true
+	case "Person.tenures":
+		if e.ComplexityRoot.Person.Tenures == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Person.Tenures(childComplexity), true
+
+	case "PersonPayload.person":
+		if e.ComplexityRoot.PersonPayload.Person == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PersonPayload.Person(childComplexity), true
+	case "PersonPayload.userErrors":
+		if e.ComplexityRoot.PersonPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PersonPayload.UserErrors(childComplexity), true
 
 	case "PingPayload.received":
 		if e.ComplexityRoot.PingPayload.Received == nil {
@@ -1944,6 +3155,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PledgePayload.UserErrors(childComplexity), true
 
+	case "Portfolio.from":
+		if e.ComplexityRoot.Portfolio.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Portfolio.From(childComplexity), true
+	case "Portfolio.person":
+		if e.ComplexityRoot.Portfolio.Person == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Portfolio.Person(childComplexity), true
+	case "Portfolio.seat":
+		if e.ComplexityRoot.Portfolio.Seat == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Portfolio.Seat(childComplexity), true
+	case "Portfolio.until":
+		if e.ComplexityRoot.Portfolio.Until == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Portfolio.Until(childComplexity), true
+
 	case "PublishWorkflowPayload.userErrors":
 		if e.ComplexityRoot.PublishWorkflowPayload.UserErrors == nil {
 			break
@@ -2076,6 +3312,29 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.PurchasePayload.UserErrors(childComplexity), true
 
+	case "Query.absences":
+		if e.ComplexityRoot.Query.Absences == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Absences(childComplexity), true
+	case "Query.accountLink":
+		if e.ComplexityRoot.Query.AccountLink == nil {
+			break
+		}
+
+		args, err := ec.field_Query_accountLink_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.AccountLink(childComplexity, args["token"].(string)), true
+	case "Query.calendar":
+		if e.ComplexityRoot.Query.Calendar == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Calendar(childComplexity), true
 	case "Query.checks":
 		if e.ComplexityRoot.Query.Checks == nil {
 			break
@@ -2093,6 +3352,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.CloneForm(childComplexity, args["request"].(string)), true
+	case "Query.delegations":
+		if e.ComplexityRoot.Query.Delegations == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Delegations(childComplexity), true
 	case "Query.deliveries":
 		if e.ComplexityRoot.Query.Deliveries == nil {
 			break
@@ -2205,6 +3470,23 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Organisations(childComplexity, args["text"].(*string)), true
+	case "Query.pendingClaims":
+		if e.ComplexityRoot.Query.PendingClaims == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.PendingClaims(childComplexity), true
+	case "Query.people":
+		if e.ComplexityRoot.Query.People == nil {
+			break
+		}
+
+		args, err := ec.field_Query_people_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.People(childComplexity, args["text"].(string), args["first"].(*int)), true
 	case "Query.pledges":
 		if e.ComplexityRoot.Query.Pledges == nil {
 			break
@@ -2260,12 +3542,29 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Requests(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*model.RequestFilter)), true
+	case "Query.rightsRequests":
+		if e.ComplexityRoot.Query.RightsRequests == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.RightsRequests(childComplexity), true
 	case "Query.status":
 		if e.ComplexityRoot.Query.Status == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Query.Status(childComplexity), true
+	case "Query.toTell":
+		if e.ComplexityRoot.Query.ToTell == nil {
+			break
+		}
+
+		args, err := ec.field_Query_toTell_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ToTell(childComplexity, args["first"].(*int), args["after"].(*string)), true
 	case "Query.trace":
 		if e.ComplexityRoot.Query.Trace == nil {
 			break
@@ -2487,6 +3786,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RepairTicketPayload.UserErrors(childComplexity), true
 
+	case "ReporterTicket.actions":
+		if e.ComplexityRoot.ReporterTicket.Actions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReporterTicket.Actions(childComplexity), true
+	case "ReporterTicket.dueAt":
+		if e.ComplexityRoot.ReporterTicket.DueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReporterTicket.DueAt(childComplexity), true
 	case "ReporterTicket.events":
 		if e.ComplexityRoot.ReporterTicket.Events == nil {
 			break
@@ -2505,6 +3816,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ReporterTicket.Number(childComplexity), true
+	case "ReporterTicket.pickupCode":
+		if e.ComplexityRoot.ReporterTicket.PickupCode == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReporterTicket.PickupCode(childComplexity), true
 	case "ReporterTicket.state":
 		if e.ComplexityRoot.ReporterTicket.State == nil {
 			break
@@ -2517,6 +3834,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ReporterTicket.Worker(childComplexity), true
+
+	case "ReporterTicketPayload.ticket":
+		if e.ComplexityRoot.ReporterTicketPayload.Ticket == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReporterTicketPayload.Ticket(childComplexity), true
+	case "ReporterTicketPayload.userErrors":
+		if e.ComplexityRoot.ReporterTicketPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReporterTicketPayload.UserErrors(childComplexity), true
 
 	case "Request.closedAt":
 		if e.ComplexityRoot.Request.ClosedAt == nil {
@@ -2728,6 +4058,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RevealContactPayload.Value(childComplexity), true
 
+	case "RevealToTellPayload.userErrors":
+		if e.ComplexityRoot.RevealToTellPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevealToTellPayload.UserErrors(childComplexity), true
+	case "RevealToTellPayload.value":
+		if e.ComplexityRoot.RevealToTellPayload.Value == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RevealToTellPayload.Value(childComplexity), true
+
 	case "Revision.at":
 		if e.ComplexityRoot.Revision.At == nil {
 			break
@@ -2746,6 +4089,94 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Revision.FormRev(childComplexity), true
+
+	case "RightsRequest.askedAt":
+		if e.ComplexityRoot.RightsRequest.AskedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RightsRequest.AskedAt(childComplexity), true
+	case "RightsRequest.doneAt":
+		if e.ComplexityRoot.RightsRequest.DoneAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RightsRequest.DoneAt(childComplexity), true
+	case "RightsRequest.door":
+		if e.ComplexityRoot.RightsRequest.Door == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RightsRequest.Door(childComplexity), true
+	case "RightsRequest.dueAt":
+		if e.ComplexityRoot.RightsRequest.DueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RightsRequest.DueAt(childComplexity), true
+	case "RightsRequest.id":
+		if e.ComplexityRoot.RightsRequest.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RightsRequest.ID(childComplexity), true
+	case "RightsRequest.kind":
+		if e.ComplexityRoot.RightsRequest.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RightsRequest.Kind(childComplexity), true
+	case "RightsRequest.person":
+		if e.ComplexityRoot.RightsRequest.Person == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RightsRequest.Person(childComplexity), true
+
+	case "RightsRequestPayload.request":
+		if e.ComplexityRoot.RightsRequestPayload.Request == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RightsRequestPayload.Request(childComplexity), true
+	case "RightsRequestPayload.userErrors":
+		if e.ComplexityRoot.RightsRequestPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RightsRequestPayload.UserErrors(childComplexity), true
+
+	case "RosterError.field":
+		if e.ComplexityRoot.RosterError.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterError.Field(childComplexity), true
+	case "RosterError.message":
+		if e.ComplexityRoot.RosterError.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterError.Message(childComplexity), true
+
+	case "RosterLine.error":
+		if e.ComplexityRoot.RosterLine.Error == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterLine.Error(childComplexity), true
+	case "RosterLine.line":
+		if e.ComplexityRoot.RosterLine.Line == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterLine.Line(childComplexity), true
+	case "RosterLine.state":
+		if e.ComplexityRoot.RosterLine.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RosterLine.State(childComplexity), true
 
 	case "RuleError.code":
 		if e.ComplexityRoot.RuleError.Code == nil {
@@ -2791,6 +4222,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Seat.Title(childComplexity), true
 
+	case "Session.createdAt":
+		if e.ComplexityRoot.Session.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.CreatedAt(childComplexity), true
+	case "Session.current":
+		if e.ComplexityRoot.Session.Current == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.Current(childComplexity), true
+	case "Session.device":
+		if e.ComplexityRoot.Session.Device == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.Device(childComplexity), true
+	case "Session.expiresAt":
+		if e.ComplexityRoot.Session.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.ExpiresAt(childComplexity), true
+	case "Session.id":
+		if e.ComplexityRoot.Session.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.ID(childComplexity), true
+	case "Session.ownDevice":
+		if e.ComplexityRoot.Session.OwnDevice == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.OwnDevice(childComplexity), true
+	case "Session.seenAt":
+		if e.ComplexityRoot.Session.SeenAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Session.SeenAt(childComplexity), true
+
 	case "SignInPayload.token":
 		if e.ComplexityRoot.SignInPayload.Token == nil {
 			break
@@ -2816,6 +4290,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.SignOutPayload.Done(childComplexity), true
+
+	case "Skill.certificate":
+		if e.ComplexityRoot.Skill.Certificate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Skill.Certificate(childComplexity), true
+	case "Skill.from":
+		if e.ComplexityRoot.Skill.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Skill.From(childComplexity), true
+	case "Skill.name":
+		if e.ComplexityRoot.Skill.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Skill.Name(childComplexity), true
+	case "Skill.until":
+		if e.ComplexityRoot.Skill.Until == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Skill.Until(childComplexity), true
 
 	case "StaleForm.changes":
 		if e.ComplexityRoot.StaleForm.Changes == nil {
@@ -3077,6 +4576,87 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.TaskEdge.Node(childComplexity), true
 
+	case "Tenure.from":
+		if e.ComplexityRoot.Tenure.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenure.From(childComplexity), true
+	case "Tenure.id":
+		if e.ComplexityRoot.Tenure.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenure.ID(childComplexity), true
+	case "Tenure.kind":
+		if e.ComplexityRoot.Tenure.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenure.Kind(childComplexity), true
+	case "Tenure.person":
+		if e.ComplexityRoot.Tenure.Person == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenure.Person(childComplexity), true
+	case "Tenure.seat":
+		if e.ComplexityRoot.Tenure.Seat == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenure.Seat(childComplexity), true
+	case "Tenure.title":
+		if e.ComplexityRoot.Tenure.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenure.Title(childComplexity), true
+	case "Tenure.until":
+		if e.ComplexityRoot.Tenure.Until == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tenure.Until(childComplexity), true
+
+	case "TenurePayload.tenure":
+		if e.ComplexityRoot.TenurePayload.Tenure == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenurePayload.Tenure(childComplexity), true
+	case "TenurePayload.userErrors":
+		if e.ComplexityRoot.TenurePayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TenurePayload.UserErrors(childComplexity), true
+
+	case "Term.examWeek":
+		if e.ComplexityRoot.Term.ExamWeek == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Term.ExamWeek(childComplexity), true
+	case "Term.first":
+		if e.ComplexityRoot.Term.First == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Term.First(childComplexity), true
+	case "Term.name":
+		if e.ComplexityRoot.Term.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Term.Name(childComplexity), true
+	case "Term.weeks":
+		if e.ComplexityRoot.Term.Weeks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Term.Weeks(childComplexity), true
+
 	case "Text.en":
 		if e.ComplexityRoot.Text.En == nil {
 			break
@@ -3108,6 +4688,69 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.TicketEvent.State(childComplexity), true
+
+	case "ToTellConnection.edges":
+		if e.ComplexityRoot.ToTellConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ToTellConnection.Edges(childComplexity), true
+	case "ToTellConnection.pageInfo":
+		if e.ComplexityRoot.ToTellConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ToTellConnection.PageInfo(childComplexity), true
+
+	case "ToTellEdge.cursor":
+		if e.ComplexityRoot.ToTellEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ToTellEdge.Cursor(childComplexity), true
+	case "ToTellEdge.node":
+		if e.ComplexityRoot.ToTellEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ToTellEdge.Node(childComplexity), true
+
+	case "ToTellLine.channel":
+		if e.ComplexityRoot.ToTellLine.Channel == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ToTellLine.Channel(childComplexity), true
+	case "ToTellLine.createdAt":
+		if e.ComplexityRoot.ToTellLine.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ToTellLine.CreatedAt(childComplexity), true
+	case "ToTellLine.id":
+		if e.ComplexityRoot.ToTellLine.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ToTellLine.ID(childComplexity), true
+	case "ToTellLine.state":
+		if e.ComplexityRoot.ToTellLine.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ToTellLine.State(childComplexity), true
+	case "ToTellLine.text":
+		if e.ComplexityRoot.ToTellLine.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ToTellLine.Text(childComplexity), true
+	case "ToTellLine.unit":
+		if e.ComplexityRoot.ToTellLine.Unit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ToTellLine.Unit(childComplexity), true
 
 	case "Trace.edges":
 		if e.ComplexityRoot.Trace.Edges == nil {
@@ -3294,6 +4937,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Unit.Kind(childComplexity), true
+	case "Unit.liaisons":
+		if e.ComplexityRoot.Unit.Liaisons == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Unit.Liaisons(childComplexity), true
 	case "Unit.name":
 		if e.ComplexityRoot.Unit.Name == nil {
 			break
@@ -3306,6 +4955,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Unit.Parent(childComplexity), true
+	case "Unit.portfolios":
+		if e.ComplexityRoot.Unit.Portfolios == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Unit.Portfolios(childComplexity), true
 	case "Unit.seats":
 		if e.ComplexityRoot.Unit.Seats == nil {
 			break
@@ -3318,6 +4973,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Unit.ShortName(childComplexity), true
+	case "Unit.tenures":
+		if e.ComplexityRoot.Unit.Tenures == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Unit.Tenures(childComplexity), true
+
+	case "UnitPayload.unit":
+		if e.ComplexityRoot.UnitPayload.Unit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnitPayload.Unit(childComplexity), true
+	case "UnitPayload.userErrors":
+		if e.ComplexityRoot.UnitPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnitPayload.UserErrors(childComplexity), true
 
 	case "Verification.decidedAt":
 		if e.ComplexityRoot.Verification.DecidedAt == nil {
@@ -3362,6 +5036,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Verification.Unit(childComplexity), true
 
+	case "Viewer.contacts":
+		if e.ComplexityRoot.Viewer.Contacts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewer.Contacts(childComplexity), true
+	case "Viewer.freeHours":
+		if e.ComplexityRoot.Viewer.FreeHours == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewer.FreeHours(childComplexity), true
 	case "Viewer.inboxCount":
 		if e.ComplexityRoot.Viewer.InboxCount == nil {
 			break
@@ -3374,24 +5060,61 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Viewer.Language(childComplexity), true
+	case "Viewer.notificationPreferences":
+		if e.ComplexityRoot.Viewer.NotificationPreferences == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewer.NotificationPreferences(childComplexity), true
 	case "Viewer.person":
 		if e.ComplexityRoot.Viewer.Person == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Viewer.Person(childComplexity), true
+	case "Viewer.rightsRequests":
+		if e.ComplexityRoot.Viewer.RightsRequests == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewer.RightsRequests(childComplexity), true
 	case "Viewer.seats":
 		if e.ComplexityRoot.Viewer.Seats == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Viewer.Seats(childComplexity), true
+	case "Viewer.sessions":
+		if e.ComplexityRoot.Viewer.Sessions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewer.Sessions(childComplexity), true
+	case "Viewer.tokens":
+		if e.ComplexityRoot.Viewer.Tokens == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Viewer.Tokens(childComplexity), true
 	case "Viewer.unreadCount":
 		if e.ComplexityRoot.Viewer.UnreadCount == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Viewer.UnreadCount(childComplexity), true
+
+	case "ViewerPayload.userErrors":
+		if e.ComplexityRoot.ViewerPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ViewerPayload.UserErrors(childComplexity), true
+	case "ViewerPayload.viewer":
+		if e.ComplexityRoot.ViewerPayload.Viewer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ViewerPayload.Viewer(childComplexity), true
 
 	case "Workflow.form":
 		if e.ComplexityRoot.Workflow.Form == nil {
@@ -3446,35 +5169,77 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
 			graphql.NewInputUnmarshaler("AcknowledgeIncidentInput", ec.unmarshalInputAcknowledgeIncidentInput),
+			graphql.NewInputUnmarshaler("ActOnRepairByLinkInput", ec.unmarshalInputActOnRepairByLinkInput),
 			graphql.NewInputUnmarshaler("ActOnRepairInput", ec.unmarshalInputActOnRepairInput),
 			graphql.NewInputUnmarshaler("ActOnTrainingTaskInput", ec.unmarshalInputActOnTrainingTaskInput),
+			graphql.NewInputUnmarshaler("AddPersonInput", ec.unmarshalInputAddPersonInput),
 			graphql.NewInputUnmarshaler("AllocatePledgeInput", ec.unmarshalInputAllocatePledgeInput),
+			graphql.NewInputUnmarshaler("AnswerRightInput", ec.unmarshalInputAnswerRightInput),
+			graphql.NewInputUnmarshaler("AskRightInput", ec.unmarshalInputAskRightInput),
 			graphql.NewInputUnmarshaler("AssignRepairInput", ec.unmarshalInputAssignRepairInput),
+			graphql.NewInputUnmarshaler("CalendarDayInput", ec.unmarshalInputCalendarDayInput),
+			graphql.NewInputUnmarshaler("ChangePasswordInput", ec.unmarshalInputChangePasswordInput),
 			graphql.NewInputUnmarshaler("CheckInput", ec.unmarshalInputCheckInput),
+			graphql.NewInputUnmarshaler("ClaimAccountInput", ec.unmarshalInputClaimAccountInput),
+			graphql.NewInputUnmarshaler("CloseAccountInput", ec.unmarshalInputCloseAccountInput),
 			graphql.NewInputUnmarshaler("CommentRequestInput", ec.unmarshalInputCommentRequestInput),
+			graphql.NewInputUnmarshaler("ConfirmClaimsInput", ec.unmarshalInputConfirmClaimsInput),
 			graphql.NewInputUnmarshaler("ConfirmPasswordInput", ec.unmarshalInputConfirmPasswordInput),
 			graphql.NewInputUnmarshaler("ContactInput", ec.unmarshalInputContactInput),
+			graphql.NewInputUnmarshaler("CorrectPersonInput", ec.unmarshalInputCorrectPersonInput),
 			graphql.NewInputUnmarshaler("CreateHostInput", ec.unmarshalInputCreateHostInput),
 			graphql.NewInputUnmarshaler("CreateOrganisationInput", ec.unmarshalInputCreateOrganisationInput),
 			graphql.NewInputUnmarshaler("CreatePledgeInput", ec.unmarshalInputCreatePledgeInput),
+			graphql.NewInputUnmarshaler("CreateTokenInput", ec.unmarshalInputCreateTokenInput),
 			graphql.NewInputUnmarshaler("DecideTaskInput", ec.unmarshalInputDecideTaskInput),
+			graphql.NewInputUnmarshaler("DelegateSeatInput", ec.unmarshalInputDelegateSeatInput),
+			graphql.NewInputUnmarshaler("EndAbsenceInput", ec.unmarshalInputEndAbsenceInput),
+			graphql.NewInputUnmarshaler("EndDelegationInput", ec.unmarshalInputEndDelegationInput),
+			graphql.NewInputUnmarshaler("EndTenureInput", ec.unmarshalInputEndTenureInput),
+			graphql.NewInputUnmarshaler("ErasePersonInput", ec.unmarshalInputErasePersonInput),
+			graphql.NewInputUnmarshaler("EraseRepairByLinkInput", ec.unmarshalInputEraseRepairByLinkInput),
+			graphql.NewInputUnmarshaler("ExportPersonInput", ec.unmarshalInputExportPersonInput),
+			graphql.NewInputUnmarshaler("FreeHourInput", ec.unmarshalInputFreeHourInput),
+			graphql.NewInputUnmarshaler("ImportRosterInput", ec.unmarshalInputImportRosterInput),
+			graphql.NewInputUnmarshaler("IssueResetInput", ec.unmarshalInputIssueResetInput),
 			graphql.NewInputUnmarshaler("MarkNotificationsReadInput", ec.unmarshalInputMarkNotificationsReadInput),
+			graphql.NewInputUnmarshaler("MarkToldInput", ec.unmarshalInputMarkToldInput),
 			graphql.NewInputUnmarshaler("MovePledgeInput", ec.unmarshalInputMovePledgeInput),
 			graphql.NewInputUnmarshaler("NeedPartInput", ec.unmarshalInputNeedPartInput),
+			graphql.NewInputUnmarshaler("NotificationPreferenceInput", ec.unmarshalInputNotificationPreferenceInput),
 			graphql.NewInputUnmarshaler("PingHostInput", ec.unmarshalInputPingHostInput),
 			graphql.NewInputUnmarshaler("PublishWorkflowInput", ec.unmarshalInputPublishWorkflowInput),
 			graphql.NewInputUnmarshaler("PurchaseActionInput", ec.unmarshalInputPurchaseActionInput),
 			graphql.NewInputUnmarshaler("ReceivePledgeInput", ec.unmarshalInputReceivePledgeInput),
 			graphql.NewInputUnmarshaler("RemoveHostInput", ec.unmarshalInputRemoveHostInput),
 			graphql.NewInputUnmarshaler("RepairTicketFilter", ec.unmarshalInputRepairTicketFilter),
+			graphql.NewInputUnmarshaler("ReportAbsenceInput", ec.unmarshalInputReportAbsenceInput),
 			graphql.NewInputUnmarshaler("RequestFilter", ec.unmarshalInputRequestFilter),
+			graphql.NewInputUnmarshaler("RequestResetInput", ec.unmarshalInputRequestResetInput),
+			graphql.NewInputUnmarshaler("RequestVerificationInput", ec.unmarshalInputRequestVerificationInput),
+			graphql.NewInputUnmarshaler("ResendDeliveryInput", ec.unmarshalInputResendDeliveryInput),
+			graphql.NewInputUnmarshaler("ResetPasswordInput", ec.unmarshalInputResetPasswordInput),
 			graphql.NewInputUnmarshaler("ResubmitRequestInput", ec.unmarshalInputResubmitRequestInput),
 			graphql.NewInputUnmarshaler("RevealContactInput", ec.unmarshalInputRevealContactInput),
+			graphql.NewInputUnmarshaler("RevealToTellInput", ec.unmarshalInputRevealToTellInput),
+			graphql.NewInputUnmarshaler("RevokeSessionInput", ec.unmarshalInputRevokeSessionInput),
+			graphql.NewInputUnmarshaler("RevokeTokenInput", ec.unmarshalInputRevokeTokenInput),
+			graphql.NewInputUnmarshaler("SendRepairLinkInput", ec.unmarshalInputSendRepairLinkInput),
+			graphql.NewInputUnmarshaler("SetCalendarInput", ec.unmarshalInputSetCalendarInput),
+			graphql.NewInputUnmarshaler("SetFreeHoursInput", ec.unmarshalInputSetFreeHoursInput),
+			graphql.NewInputUnmarshaler("SetLiaisonInput", ec.unmarshalInputSetLiaisonInput),
 			graphql.NewInputUnmarshaler("SetMaintenanceInput", ec.unmarshalInputSetMaintenanceInput),
+			graphql.NewInputUnmarshaler("SetNotificationPreferencesInput", ec.unmarshalInputSetNotificationPreferencesInput),
+			graphql.NewInputUnmarshaler("SetPortfolioInput", ec.unmarshalInputSetPortfolioInput),
+			graphql.NewInputUnmarshaler("SetSkillInput", ec.unmarshalInputSetSkillInput),
+			graphql.NewInputUnmarshaler("SetUnitInput", ec.unmarshalInputSetUnitInput),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
+			graphql.NewInputUnmarshaler("StartTenureInput", ec.unmarshalInputStartTenureInput),
 			graphql.NewInputUnmarshaler("SubmitRepairInput", ec.unmarshalInputSubmitRepairInput),
 			graphql.NewInputUnmarshaler("SubmitRequestInput", ec.unmarshalInputSubmitRequestInput),
+			graphql.NewInputUnmarshaler("TermInput", ec.unmarshalInputTermInput),
 			graphql.NewInputUnmarshaler("TriageRepairInput", ec.unmarshalInputTriageRepairInput),
+			graphql.NewInputUnmarshaler("VerifyMailboxInput", ec.unmarshalInputVerifyMailboxInput),
 			graphql.NewInputUnmarshaler("WithdrawRequestInput", ec.unmarshalInputWithdrawRequestInput),
 		)
 	}
@@ -3985,6 +5750,266 @@ extend type Mutation {
   actOnTrainingTask(input: ActOnTrainingTaskInput!): TrainingTaskPayload!
 }
 `, BuiltIn: false},
+	{Name: "../schema/identity.graphqls", Input: `input SignInInput {
+  "Student or staff number, or the sign-in name."
+  login: String!
+  password: String!
+  "The device is one's own: the session lasts 30 days instead of 8 hours."
+  ownDevice: Boolean = false
+}
+
+type SignInPayload {
+  "Null when the sign-in was refused. A browser gets the session as a cookie; the token is for other clients, as a bearer."
+  token: String
+  viewer: Viewer
+  userErrors: [UserError!]!
+}
+
+type SignOutPayload {
+  done: Boolean!
+}
+
+input ConfirmPasswordInput {
+  password: String!
+}
+
+type ConfirmPasswordPayload {
+  confirmed: Boolean!
+  userErrors: [UserError!]!
+}
+
+"One sign-in."
+type Session {
+  id: ID!
+  "What the browser said of itself."
+  device: String!
+  "Marked as one's own: 30 days instead of 8 hours."
+  ownDevice: Boolean!
+  "The one that this call was made with."
+  current: Boolean!
+  createdAt: Time!
+  seenAt: Time!
+  expiresAt: Time!
+}
+
+"A credential of a program, without its secret."
+type ApiToken {
+  id: ID!
+  name: String!
+  "How the token begins: kel_<id>_"
+  hint: String!
+  "all, an area (repair), or an area to read (repair:read)."
+  scopes: [String!]!
+  createdAt: Time!
+  expiresAt: Time!
+  "Null = never."
+  usedAt: Time
+}
+
+enum AccountLinkKind {
+  "The first account of an installation."
+  SETUP
+  "A new password, by resetPassword."
+  RESET
+  "The account that the office prepared, by claimAccount."
+  CLAIM
+  "A mailbox, by verifyMailbox."
+  VERIFY
+}
+
+"What a one-time link is for."
+type AccountLink {
+  kind: AccountLinkKind!
+  expiresAt: Time!
+}
+
+"A newcomer who waits for the head of the unit."
+type PendingClaim {
+  id: ID!
+  person: Person!
+  seat: String!
+  title: Text!
+  kind: TenureKind!
+  claimedAt: Time!
+}
+
+input CreateTokenInput {
+  "1 to 80 characters."
+  name: String!
+  "all, an area (repair), or an area to read (repair:read)."
+  scopes: [String!]!
+  "Null = in 90 days; at most a year."
+  expiresAt: Time
+}
+
+type CreateTokenPayload {
+  "The token itself, shown this once."
+  secret: String
+  token: ApiToken
+  userErrors: [UserError!]!
+}
+
+input RevokeTokenInput {
+  token: ID!
+}
+
+input RevokeSessionInput {
+  session: ID!
+}
+
+input ChangePasswordInput {
+  old: String!
+  "At least 12 characters."
+  password: String!
+}
+
+type ChangePasswordPayload {
+  changed: Boolean!
+  "The session goes on under this token; null for a browser, which gets a new cookie."
+  token: String
+  userErrors: [UserError!]!
+}
+
+input RequestResetInput {
+  "Student or staff number, or the sign-in name."
+  login: String!
+}
+
+input IssueResetInput {
+  person: ID!
+}
+
+type IssueResetPayload {
+  "Path of the page, shown this once; valid for 30 minutes."
+  link: String
+  userErrors: [UserError!]!
+}
+
+input ResetPasswordInput {
+  "The last part of the link's path."
+  token: String!
+  "At least 12 characters."
+  password: String!
+}
+
+input RequestVerificationInput {
+  "A mailbox (EMAIL, or QQ) that stands among one's own contacts."
+  contact: ContactInput!
+}
+
+input VerifyMailboxInput {
+  "The last part of the link's path."
+  token: String!
+}
+
+input CloseAccountInput {
+  person: ID!
+}
+
+input ImportRosterInput {
+  "Text with a line for each person, as saved or pasted from a spreadsheet: number, name, unit (code or name) and title, by commas or tabs; a line of headings may name them in another order."
+  csv: String!
+}
+
+enum RosterState {
+  NEW
+  UPDATED
+  "Known already, or holds the seat."
+  SAME
+}
+
+"What became of a line; one in error was left out."
+type RosterLine {
+  "From 1, headings left out."
+  line: Int!
+  "Null with an error."
+  state: RosterState
+  error: RosterError
+}
+
+"What is wrong with a line."
+type RosterError {
+  "number, name, unit or title."
+  field: String!
+  "What happened and what to do, in the caller's language."
+  message: String!
+}
+
+type ImportRosterPayload {
+  "Path of the page on which all newcomers of the list claim their accounts, for 30 days; shown this once."
+  link: String
+  lines: [RosterLine!]!
+  userErrors: [UserError!]!
+}
+
+input ClaimAccountInput {
+  "The last part of the link's path."
+  token: String!
+  "Student or staff number as on the list."
+  number: String!
+  name: String!
+  "At least 12 characters."
+  password: String!
+}
+
+input ConfirmClaimsInput {
+  "Of pendingClaims; together with refuse 1 to 100."
+  confirm: [ID!]! = []
+  "Somebody else took the number, or is not meant."
+  refuse: [ID!]! = []
+  idempotencyKey: IdempotencyKey!
+}
+
+type ConfirmClaimsPayload {
+  confirmed: [ID!]!
+  refused: [ID!]!
+  failed: [FailedClaim!]!
+  userErrors: [UserError!]!
+}
+
+"A claim that could not be confirmed."
+type FailedClaim {
+  claim: ID!
+  "E.g. SEAT_FULL."
+  code: String!
+}
+
+extend type Query {
+  "What a one-time link is for; null for one that is none, was used or has expired. Public."
+  accountLink(token: String!): AccountLink
+  "Newcomers whom you may confirm, the oldest first."
+  pendingClaims: [PendingClaim!]!
+}
+
+extend type Mutation {
+  "Makes an API token. Asks for the password (confirmPassword)."
+  createToken(input: CreateTokenInput!): CreateTokenPayload!
+  "Ends one of your API tokens at once."
+  revokeToken(input: RevokeTokenInput!): DonePayload!
+  "Ends one of your sessions."
+  revokeSession(input: RevokeSessionInput!): DonePayload!
+  "Sets a new password; all your other sessions end. Sessions only."
+  changePassword(input: ChangePasswordInput!): ChangePasswordPayload!
+  "Sends a link to a new password to a verified mailbox. The answer is the same whether there is such an account or not. Public."
+  requestReset(input: RequestResetInput!): DonePayload!
+  "Makes a link to a new password, to be handed over face to face. Asks for the password (confirmPassword)."
+  issueReset(input: IssueResetInput!): IssueResetPayload!
+  "Sets a new password by a link; all sessions of the account end. Public: the link is the proof."
+  resetPassword(input: ResetPasswordInput!): DonePayload!
+  "Sends a link to one of your mailboxes, to prove that it is yours."
+  requestVerification(input: RequestVerificationInput!): DonePayload!
+  "Marks the mailbox to which the link was sent as its owner's. Public: the link is the proof."
+  verifyMailbox(input: VerifyMailboxInput!): DonePayload!
+  "Ends somebody's sessions and tokens and keeps the person from signing in. Asks for the password (confirmPassword)."
+  closeAccount(input: CloseAccountInput!): DonePayload!
+  "Takes the office's list of who will sit where; the same list again updates it. Asks for the password (confirmPassword)."
+  importRoster(input: ImportRosterInput!): ImportRosterPayload!
+  "Claims the account that the office prepared; it opens when the head of the unit confirms it. Public: the link is the proof."
+  claimAccount(input: ClaimAccountInput!): DonePayload!
+  "Opens accounts and begins tenures, or puts claims back. Asks for the password (confirmPassword)."
+  confirmClaims(input: ConfirmClaimsInput!): ConfirmClaimsPayload!
+}
+`, BuiltIn: false},
 	{Name: "../schema/netmon.graphqls", Input: `enum HostState {
   UNKNOWN
   UP
@@ -4205,6 +6230,158 @@ type HostStateChange {
   host: Host
 }
 `, BuiltIn: false},
+	{Name: "../schema/notify.graphqls", Input: `type Notification implements Node {
+  id: ID!
+  topic: String!
+  "In your language."
+  text: String!
+  about: ID
+  critical: Boolean!
+  at: Time!
+  readAt: Time
+}
+
+type NotificationConnection {
+  edges: [NotificationEdge!]!
+  pageInfo: PageInfo!
+}
+
+type NotificationEdge {
+  cursor: String!
+  node: Notification!
+}
+
+enum DeliveryState {
+  WAITING
+  SENDING
+  SENT
+  FAILED
+  SKIPPED
+}
+
+"One message to one recipient by one channel."
+type Delivery {
+  "For resendDelivery."
+  id: ID!
+  channel: String!
+  "The name, masked where you may not know it."
+  recipient: String!
+  topic: String!
+  state: DeliveryState!
+  "Why it was not sent, or not yet."
+  reason: Text
+  "Sends whose outcome stayed unknown and that were repeated with the same Message-ID."
+  possibleDuplicates: Int!
+  at: Time!
+}
+
+input MarkNotificationsReadInput {
+  "At most 100."
+  ids: [ID!]!
+  idempotencyKey: IdempotencyKey!
+}
+
+type MarkNotificationsReadPayload {
+  count: Int!
+}
+
+enum NotificationChannel {
+  "The inbox."
+  INAPP
+  EMAIL
+}
+
+"Whether one hears of a topic by a channel. Critical messages come all the same."
+type NotificationPreference {
+  "E.g. workflow.task."
+  topic: String!
+  channel: NotificationChannel!
+  enabled: Boolean!
+}
+
+"Somebody to be told by phone or WeChat 待通知. The number is given by revealToTell."
+type ToTellLine {
+  id: ID!
+  "By what: PHONE or WECHAT."
+  channel: ContactKind!
+  "What to say, ready to read out or to send."
+  text: Text!
+  "Code of the unit whose people tell it."
+  unit: String!
+  state: ToTellState!
+  createdAt: Time!
+}
+
+enum ToTellState {
+  OPEN
+  TOLD
+  "Stays on the list."
+  NO_ANSWER
+  WRONG_NUMBER
+}
+
+type ToTellConnection {
+  edges: [ToTellEdge!]!
+  pageInfo: PageInfo!
+}
+
+type ToTellEdge {
+  cursor: String!
+  node: ToTellLine!
+}
+
+input NotificationPreferenceInput {
+  topic: String!
+  channel: NotificationChannel!
+  enabled: Boolean!
+}
+
+input SetNotificationPreferencesInput {
+  "What changes; the others stay."
+  preferences: [NotificationPreferenceInput!]!
+  idempotencyKey: IdempotencyKey!
+}
+
+input ResendDeliveryInput {
+  delivery: ID!
+  idempotencyKey: IdempotencyKey!
+}
+
+input RevealToTellInput {
+  line: ID!
+}
+
+type RevealToTellPayload {
+  "The number or name; null when it was erased."
+  value: String
+  userErrors: [UserError!]!
+}
+
+input MarkToldInput {
+  line: ID!
+  "TOLD, NO_ANSWER or WRONG_NUMBER."
+  state: ToTellState!
+  idempotencyKey: IdempotencyKey!
+}
+
+extend type Query {
+  "Open lines of your units' to-tell lists, newest first."
+  toTell(first: Int = 20, after: String): ToTellConnection!
+}
+
+extend type Mutation {
+  "Marks lines of your inbox as read."
+  markNotificationsRead(input: MarkNotificationsReadInput!): MarkNotificationsReadPayload!
+  "Says what you want to hear of and how."
+  setNotificationPreferences(input: SetNotificationPreferencesInput!): ViewerPayload!
+  "Tries a failed mail again for another 24 hours, under the same Message-ID."
+  resendDelivery(input: ResendDeliveryInput!): DonePayload!
+  "The number or name to call. A mutation, because each look is recorded."
+  revealToTell(input: RevealToTellInput!): RevealToTellPayload!
+  "Records what came of calling."
+  markTold(input: MarkToldInput!): DonePayload!
+}
+`, BuiltIn: false},
 	{Name: "../schema/org.graphqls", Input: `"A part of the federation or beside it."
 type Unit implements Node {
   id: ID!
@@ -4218,7 +6395,14 @@ type Unit implements Node {
   parent: Unit
   "The college in charge of a society."
   college: Unit
+  "Its places of authority, by name."
   seats: [Seat!]!
+  "Who holds a seat of it or will; empty for callers without an account."
+  tenures: [Tenure!]!
+  "Who answers for it 分管, now or later; empty for callers without an account."
+  portfolios: [Portfolio!]!
+  "The supervision officers who look after it 联络员, now or later; empty for callers without an account."
+  liaisons: [Liaison!]!
 }
 
 enum UnitKind {
@@ -4246,6 +6430,12 @@ type Person implements Node {
   id: ID!
   "The full name for accounts, 张* for anybody else, 已删除 after erasure."
   name: String!
+  "Student or staff number, masked but to oneself and the head of the office; null where there is none."
+  number: String
+  "The seats held now."
+  tenures: [Tenure!]!
+  "What the person can do, and certificates."
+  skills: [Skill!]!
 }
 
 "The signed-in person."
@@ -4253,39 +6443,480 @@ type Viewer {
   person: Person!
   "The seats held now."
   seats: [Seat!]!
+  "zh or en, as answers are worded."
   language: String!
   "How many tasks wait in the inbox."
   inboxCount: Int!
   "Unread notifications, up to 100."
   unreadCount: Int!
+  "One's own ways to be reached."
+  contacts: [Contact!]!
+  "One's own times without class."
+  freeHours: [FreeHour!]!
+  "What one wants to hear of and how: topics × channels. Everything is on until it is switched off."
+  notificationPreferences: [NotificationPreference!]!
+  "Where one is signed in, the newest first."
+  sessions: [Session!]!
+  "One's own API tokens without their secrets, the newest first."
+  tokens: [ApiToken!]!
+  "What one asked for by askRight, the newest first."
+  rightsRequests: [RightsRequest!]!
+}
+`, BuiltIn: false},
+	{Name: "../schema/people.graphqls", Input: `enum TenureKind {
+  FULL
+  "代理"
+  ACTING
+  "试用"
+  PROBATION
 }
 
-input SignInInput {
-  "Student or staff number, or the sign-in name."
-  login: String!
-  password: String!
-  "The device is one's own: the session lasts 30 days instead of 8 hours."
-  ownDevice: Boolean = false
+"Somebody on a seat for a time."
+type Tenure {
+  id: ID!
+  person: Person!
+  "unit.role, e.g. technical.head."
+  seat: String!
+  "As shown: 试用干事 on probation, 代理部长 where acting."
+  title: Text!
+  kind: TenureKind!
+  from: Time!
+  "Null = open."
+  until: Time
 }
 
-type SignInPayload {
-  "Null when the sign-in was refused. A browser gets the session as a cookie; the token is for other clients, as a bearer."
-  token: String
+"A chair, vice-chair or teacher who answers for a unit 分管."
+type Portfolio {
+  "The seat under which the person answers, e.g. fed.vice."
+  seat: String!
+  person: Person!
+  from: Time!
+  "Null = open."
+  until: Time
+}
+
+"A supervision officer who looks after a society or college 联络员."
+type Liaison {
+  person: Person!
+  from: Time!
+  "Null = open."
+  until: Time
+}
+
+"Another person acts under a seat for a time 委托."
+type Delegation {
+  id: ID!
+  seat: String!
+  "Who holds the seat."
+  giver: Person!
+  "Who acts."
+  receiver: Person!
+  from: Time!
+  until: Time!
+}
+
+"A time during which nothing is given to a person."
+type Absence {
+  id: ID!
+  person: Person!
+  from: Time!
+  until: Time!
+}
+
+"Something that a person can do."
+type Skill {
+  "E.g. network, electric."
+  name: String!
+  "It was examined."
+  certificate: Boolean!
+  from: Time!
+  "Null = open."
+  until: Time
+}
+
+"A way to reach somebody."
+type Contact {
+  kind: ContactKind!
+  value: String!
+  "Proved to be the person's; only such a mailbox gets secrets."
+  verified: Boolean!
+}
+
+enum WeekParity {
+  ALL
+  "Odd teaching weeks 单周."
+  ODD
+  "Even teaching weeks 双周."
+  EVEN
+}
+
+"A time without class, in the federation's time zone."
+type FreeHour {
+  "1 = Monday to 7 = Sunday."
+  weekday: Int!
+  parity: WeekParity!
+  "Minutes after midnight."
+  fromMinute: Int!
+  "Minutes after midnight, exclusive, at most 1440."
+  toMinute: Int!
+}
+
+"The university's terms and what it adds to the public holidays."
+type Calendar {
+  terms: [Term!]!
+  days: [CalendarDay!]!
+}
+
+type Term {
+  name: String!
+  "The first Monday, e.g. 2026-09-07."
+  first: String!
+  "Teaching weeks."
+  weeks: Int!
+  "The first week of examinations; null = none."
+  examWeek: Int
+}
+
+"A day that is not as its weekday says."
+type CalendarDay {
+  name: String!
+  "E.g. 2026-10-08."
+  date: String!
+  "False = a day of work in spite of its weekday."
+  off: Boolean!
+}
+
+enum RightKind {
+  SEE
+  EXPORT
+  CORRECT
+  ERASE
+}
+
+"A person's wish about what is kept of them; the office answers within 15 working days."
+type RightsRequest {
+  id: ID!
+  "Null for somebody without an account, who asked by a link."
+  person: Person
+  kind: RightKind!
+  "console, link or paper."
+  door: String!
+  askedAt: Time!
+  dueAt: Time!
+  doneAt: Time
+}
+
+"A mutation that makes nothing to show."
+type DonePayload {
+  "False with userErrors."
+  done: Boolean!
+  userErrors: [UserError!]!
+}
+
+input StartTenureInput {
+  person: ID!
+  "unit.role, e.g. technical.head."
+  seat: String!
+  kind: TenureKind = FULL
+  "Null = now."
+  from: Time
+  "Null = open."
+  until: Time
+  idempotencyKey: IdempotencyKey!
+}
+
+input EndTenureInput {
+  tenure: ID!
+  "Null = now; one that has not begun by then is taken back."
+  at: Time
+  idempotencyKey: IdempotencyKey!
+}
+
+type TenurePayload {
+  "Null when it was taken back before it began."
+  tenure: Tenure
+  userErrors: [UserError!]!
+}
+
+input SetPortfolioInput {
+  "Code of the unit, e.g. technical."
+  unit: String!
+  "The seat that answers for it, e.g. fed.vice."
+  seat: String!
+  "Null takes it back."
+  person: ID
+  "Null = now."
+  from: Time
+  "Null = open."
+  until: Time
+  idempotencyKey: IdempotencyKey!
+}
+
+input SetLiaisonInput {
+  "Code of the society or college."
+  unit: String!
+  person: ID!
+  "Null = now."
+  from: Time
+  "Null = open."
+  until: Time
+  "Takes it back."
+  remove: Boolean = false
+  idempotencyKey: IdempotencyKey!
+}
+
+"Null leaves a value as it is."
+input SetUnitInput {
+  "Its code, which never changes."
+  unit: String!
+  nameZh: String
+  nameEn: String
+  shortZh: String
+  shortEn: String
+  campus: String
+  "Code of the college in charge; of societies only."
+  college: String
+  idempotencyKey: IdempotencyKey!
+}
+
+type UnitPayload {
+  unit: Unit
+  userErrors: [UserError!]!
+}
+
+input DelegateSeatInput {
+  "A seat that you hold yourself."
+  seat: String!
+  "Another officer in office."
+  person: ID!
+  "Null = now."
+  from: Time
+  "At most 60 days later."
+  until: Time!
+  idempotencyKey: IdempotencyKey!
+}
+
+type DelegationPayload {
+  delegation: Delegation
+  userErrors: [UserError!]!
+}
+
+input EndDelegationInput {
+  delegation: ID!
+  idempotencyKey: IdempotencyKey!
+}
+
+input ReportAbsenceInput {
+  "Null = yourself."
+  person: ID
+  "Null = now."
+  from: Time
+  until: Time!
+  idempotencyKey: IdempotencyKey!
+}
+
+type AbsencePayload {
+  absence: Absence
+  userErrors: [UserError!]!
+}
+
+input EndAbsenceInput {
+  absence: ID!
+  idempotencyKey: IdempotencyKey!
+}
+
+enum PersonKind {
+  OFFICER
+  PARTICIPANT
+  OUTSIDER
+}
+
+input AddPersonInput {
+  kind: PersonKind = OFFICER
+  name: String!
+  "Student or staff number."
+  number: String = ""
+  college: String = ""
+  class: String = ""
+  grade: String = ""
+  campus: String = ""
+  contacts: [ContactInput!] = []
+  "zh or en."
+  language: String = "zh"
+  idempotencyKey: IdempotencyKey!
+}
+
+"Null leaves a value as it is, an empty text deletes it."
+input CorrectPersonInput {
+  "Null = yourself."
+  person: ID
+  "The office corrects names and numbers."
+  name: String
+  number: String
+  pinyin: String
+  college: String
+  class: String
+  grade: String
+  campus: String
+  addContacts: [ContactInput!] = []
+  dropContacts: [ContactInput!] = []
+  "zh or en."
+  language: String
+  idempotencyKey: IdempotencyKey!
+}
+
+input SetSkillInput {
+  person: ID!
+  "1 to 80 characters, e.g. network."
+  name: String!
+  certificate: Boolean = false
+  "Null = now."
+  from: Time
+  "Null = open."
+  until: Time
+  "Takes it back."
+  remove: Boolean = false
+  idempotencyKey: IdempotencyKey!
+}
+
+type PersonPayload {
+  person: Person
+  userErrors: [UserError!]!
+}
+
+input FreeHourInput {
+  "1 = Monday to 7 = Sunday."
+  weekday: Int!
+  parity: WeekParity = ALL
+  "Minutes after midnight."
+  fromMinute: Int!
+  "Minutes after midnight, exclusive, at most 1440."
+  toMinute: Int!
+}
+
+input SetFreeHoursInput {
+  "All of them: what stood before is replaced; at most 100."
+  hours: [FreeHourInput!]!
+  idempotencyKey: IdempotencyKey!
+}
+
+type ViewerPayload {
   viewer: Viewer
   userErrors: [UserError!]!
 }
 
-type SignOutPayload {
-  done: Boolean!
+input TermInput {
+  name: String!
+  "The first Monday, e.g. 2026-09-07."
+  first: String!
+  "Teaching weeks."
+  weeks: Int!
+  "The first week of examinations; null = none."
+  examWeek: Int
 }
 
-input ConfirmPasswordInput {
-  password: String!
+input CalendarDayInput {
+  name: String!
+  "E.g. 2026-10-08."
+  date: String!
+  "False = a day of work in spite of its weekday."
+  off: Boolean!
 }
 
-type ConfirmPasswordPayload {
-  confirmed: Boolean!
+input SetCalendarInput {
+  "All of them: what stood before is replaced."
+  terms: [TermInput!]!
+  days: [CalendarDayInput!]! = []
+  idempotencyKey: IdempotencyKey!
+}
+
+type CalendarPayload {
+  calendar: Calendar
   userErrors: [UserError!]!
+}
+
+input ExportPersonInput {
+  "Null = yourself."
+  person: ID
+}
+
+type ExportPersonPayload {
+  "Everything that is kept about the person, by section."
+  data: JSON
+  userErrors: [UserError!]!
+}
+
+input ErasePersonInput {
+  "Null = yourself."
+  person: ID
+  idempotencyKey: IdempotencyKey!
+}
+
+input AskRightInput {
+  kind: RightKind!
+  idempotencyKey: IdempotencyKey!
+}
+
+type RightsRequestPayload {
+  request: RightsRequest
+  userErrors: [UserError!]!
+}
+
+input AnswerRightInput {
+  request: ID!
+  idempotencyKey: IdempotencyKey!
+}
+
+extend type Query {
+  "Officers by name, pinyin or initials, sorted by pinyin."
+  people(text: String!, first: Int = 20): [Person!]!
+  "Delegations that last or will, given or received by you; all of them for those who may end others'."
+  delegations: [Delegation!]!
+  "Absences that last or will, yours; all of them for those who may report others'."
+  absences: [Absence!]!
+  "The university's terms and special days. Public."
+  calendar: Calendar!
+  "Open wishes about personal data, the most urgent first; for the office."
+  rightsRequests: [RightsRequest!]!
+}
+
+extend type Mutation {
+  "Seats a person. Asks for the password (confirmPassword)."
+  startTenure(input: StartTenureInput!): TenurePayload!
+  "Ends a tenure; everybody may give up a seat of his own. Asks for the password (confirmPassword)."
+  endTenure(input: EndTenureInput!): TenurePayload!
+  "Makes the holder of a seat answer for a unit 分管. Asks for the password (confirmPassword)."
+  setPortfolio(input: SetPortfolioInput!): UnitPayload!
+  "Makes a supervision officer look after a society or college 联络员. Asks for the password (confirmPassword)."
+  setLiaison(input: SetLiaisonInput!): UnitPayload!
+  "Renames a unit, or puts a society in the charge of another college."
+  setUnit(input: SetUnitInput!): UnitPayload!
+  "Lets another officer act under a seat of yours 委托. Asks for the password (confirmPassword)."
+  delegateSeat(input: DelegateSeatInput!): DelegationPayload!
+  "Takes a delegation back at once."
+  endDelegation(input: EndDelegationInput!): DonePayload!
+  "Says that you are away: nothing is given to you meanwhile."
+  reportAbsence(input: ReportAbsenceInput!): AbsencePayload!
+  "Says that you are back."
+  endAbsence(input: EndAbsenceInput!): DonePayload!
+  "Enters somebody by hand; for the office."
+  addPerson(input: AddPersonInput!): PersonPayload!
+  "Corrects what is kept about a person."
+  correctPerson(input: CorrectPersonInput!): PersonPayload!
+  "Says that a person can do something, or no longer."
+  setSkill(input: SetSkillInput!): PersonPayload!
+  "Replaces your times without class 无课表."
+  setFreeHours(input: SetFreeHoursInput!): ViewerPayload!
+  "Sets the university's terms and special days."
+  setCalendar(input: SetCalendarInput!): CalendarPayload!
+  "Everything that is kept about you, to take along. A mutation, because it is recorded."
+  exportPerson(input: ExportPersonInput!): ExportPersonPayload!
+  "Erases a person's values everywhere; it cannot be undone. Asks for the password (confirmPassword)."
+  erasePerson(input: ErasePersonInput!): DonePayload!
+  "Asks the office to show, export, correct or erase what is kept about you."
+  askRight(input: AskRightInput!): RightsRequestPayload!
+  "Marks a wish as answered; for the office."
+  answerRight(input: AnswerRightInput!): DonePayload!
 }
 `, BuiltIn: false},
 	{Name: "../schema/repair.graphqls", Input: `enum RepairState {
@@ -4372,6 +7003,12 @@ type ReporterTicket {
   explanation: Text
   "Who works on it, masked."
   worker: String
+  "When it should be done; moves on while it waits."
+  dueAt: Time!
+  "Shown when the device is taken back, while the desk has it."
+  pickupCode: String
+  "What you may do now by actOnRepairByLink."
+  actions: [ReporterAction!]!
   events: [TicketEvent!]!
 }
 
@@ -4548,6 +7185,55 @@ type RepairTicketChange {
   resync: Boolean!
   ticket: RepairTicket
 }
+
+enum ReporterAction {
+  "Withdraws the report."
+  CANCEL
+  "You were reached; the work goes on."
+  RESUME
+  "Confirms that it works, or that the device is back."
+  CLOSE
+  "It does not work after all."
+  REOPEN
+  "Says something to the desk; note is the text."
+  NOTE
+}
+
+input ActOnRepairByLinkInput {
+  "The last part of the ticket's path."
+  token: String!
+  action: ReporterAction!
+  "At most 2,000 characters."
+  note: String = ""
+  idempotencyKey: IdempotencyKey!
+}
+
+type ReporterTicketPayload {
+  ticket: ReporterTicket
+  userErrors: [UserError!]!
+}
+
+input SendRepairLinkInput {
+  "E.g. 2026-0417."
+  number: String!
+  "The contact that was given with the report."
+  contact: ContactInput!
+}
+
+input EraseRepairByLinkInput {
+  "The last part of the ticket's path."
+  token: String!
+  idempotencyKey: IdempotencyKey!
+}
+
+extend type Mutation {
+  "What the reporter does with the ticket. Public: the link is the proof."
+  actOnRepairByLink(input: ActOnRepairByLinkInput!): ReporterTicketPayload!
+  "Sends the ticket's link again to the contact that stands at it. The answer is the same whether there is such a ticket or not. Public."
+  sendRepairLink(input: SendRepairLinkInput!): DonePayload!
+  "Forgets the reporter: name, contact, text and the link itself. Public: the link is the proof."
+  eraseRepairByLink(input: EraseRepairByLinkInput!): DonePayload!
+}
 `, BuiltIn: false},
 	{Name: "../schema/trace.graphqls", Input: `"What led to an object and what it led to."
 type Trace {
@@ -4578,49 +7264,6 @@ type TraceEdge {
   at: Time!
 }
 
-type Notification implements Node {
-  id: ID!
-  topic: String!
-  "In your language."
-  text: String!
-  about: ID
-  critical: Boolean!
-  at: Time!
-  readAt: Time
-}
-
-type NotificationConnection {
-  edges: [NotificationEdge!]!
-  pageInfo: PageInfo!
-}
-
-type NotificationEdge {
-  cursor: String!
-  node: Notification!
-}
-
-enum DeliveryState {
-  WAITING
-  SENDING
-  SENT
-  FAILED
-  SKIPPED
-}
-
-"One message to one recipient by one channel."
-type Delivery {
-  channel: String!
-  "The name, masked where you may not know it."
-  recipient: String!
-  topic: String!
-  state: DeliveryState!
-  "Why it was not sent, or not yet."
-  reason: Text
-  "Sends whose outcome stayed unknown and that were repeated with the same Message-ID."
-  possibleDuplicates: Int!
-  at: Time!
-}
-
 "A true paper, and nothing personal."
 type Verification {
   number: String!
@@ -4631,20 +7274,6 @@ type Verification {
   formRev: Int!
   openedAt: Time!
   decidedAt: Time
-}
-
-input MarkNotificationsReadInput {
-  "At most 100."
-  ids: [ID!]!
-  idempotencyKey: IdempotencyKey!
-}
-
-type MarkNotificationsReadPayload {
-  count: Int!
-}
-
-extend type Mutation {
-  markNotificationsRead(input: MarkNotificationsReadInput!): MarkNotificationsReadPayload!
 }
 `, BuiltIn: false},
 	{Name: "../schema/workflow.graphqls", Input: `"A published workflow."
@@ -4926,6 +7555,60 @@ var parsedSchema = gqlparser.MustLoadSchema(sources...)
 // Each function is generated once per unique object type, deduplicating the
 // switch statements that were previously inlined in every fieldContext_* function.
 
+func (ec *executionContext) childFields_Absence(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Absence_id(ctx, field)
+	case "person":
+		return ec.fieldContext_Absence_person(ctx, field)
+	case "from":
+		return ec.fieldContext_Absence_from(ctx, field)
+	case "until":
+		return ec.fieldContext_Absence_until(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Absence", field.Name)
+}
+
+func (ec *executionContext) childFields_AbsencePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "absence":
+		return ec.fieldContext_AbsencePayload_absence(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_AbsencePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AbsencePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_AccountLink(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_AccountLink_kind(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_AccountLink_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type AccountLink", field.Name)
+}
+
+func (ec *executionContext) childFields_ApiToken(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ApiToken_id(ctx, field)
+	case "name":
+		return ec.fieldContext_ApiToken_name(ctx, field)
+	case "hint":
+		return ec.fieldContext_ApiToken_hint(ctx, field)
+	case "scopes":
+		return ec.fieldContext_ApiToken_scopes(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_ApiToken_createdAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_ApiToken_expiresAt(ctx, field)
+	case "usedAt":
+		return ec.fieldContext_ApiToken_usedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ApiToken", field.Name)
+}
+
 func (ec *executionContext) childFields_Assignment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -4942,6 +7625,50 @@ func (ec *executionContext) childFields_Assignment(ctx context.Context, field gr
 		return ec.fieldContext_Assignment_explanation(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Assignment", field.Name)
+}
+
+func (ec *executionContext) childFields_Calendar(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "terms":
+		return ec.fieldContext_Calendar_terms(ctx, field)
+	case "days":
+		return ec.fieldContext_Calendar_days(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Calendar", field.Name)
+}
+
+func (ec *executionContext) childFields_CalendarDay(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_CalendarDay_name(ctx, field)
+	case "date":
+		return ec.fieldContext_CalendarDay_date(ctx, field)
+	case "off":
+		return ec.fieldContext_CalendarDay_off(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CalendarDay", field.Name)
+}
+
+func (ec *executionContext) childFields_CalendarPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "calendar":
+		return ec.fieldContext_CalendarPayload_calendar(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_CalendarPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CalendarPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_ChangePasswordPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "changed":
+		return ec.fieldContext_ChangePasswordPayload_changed(ctx, field)
+	case "token":
+		return ec.fieldContext_ChangePasswordPayload_token(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ChangePasswordPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ChangePasswordPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Check(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -4966,6 +7693,20 @@ func (ec *executionContext) childFields_Check(ctx context.Context, field graphql
 	return nil, fmt.Errorf("no field named %q was found under type Check", field.Name)
 }
 
+func (ec *executionContext) childFields_ConfirmClaimsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "confirmed":
+		return ec.fieldContext_ConfirmClaimsPayload_confirmed(ctx, field)
+	case "refused":
+		return ec.fieldContext_ConfirmClaimsPayload_refused(ctx, field)
+	case "failed":
+		return ec.fieldContext_ConfirmClaimsPayload_failed(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ConfirmClaimsPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ConfirmClaimsPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_ConfirmPasswordPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "confirmed":
@@ -4974,6 +7715,30 @@ func (ec *executionContext) childFields_ConfirmPasswordPayload(ctx context.Conte
 		return ec.fieldContext_ConfirmPasswordPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ConfirmPasswordPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Contact(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_Contact_kind(ctx, field)
+	case "value":
+		return ec.fieldContext_Contact_value(ctx, field)
+	case "verified":
+		return ec.fieldContext_Contact_verified(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Contact", field.Name)
+}
+
+func (ec *executionContext) childFields_CreateTokenPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "secret":
+		return ec.fieldContext_CreateTokenPayload_secret(ctx, field)
+	case "token":
+		return ec.fieldContext_CreateTokenPayload_token(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_CreateTokenPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CreateTokenPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Decision(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5002,8 +7767,38 @@ func (ec *executionContext) childFields_Decision(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type Decision", field.Name)
 }
 
+func (ec *executionContext) childFields_Delegation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Delegation_id(ctx, field)
+	case "seat":
+		return ec.fieldContext_Delegation_seat(ctx, field)
+	case "giver":
+		return ec.fieldContext_Delegation_giver(ctx, field)
+	case "receiver":
+		return ec.fieldContext_Delegation_receiver(ctx, field)
+	case "from":
+		return ec.fieldContext_Delegation_from(ctx, field)
+	case "until":
+		return ec.fieldContext_Delegation_until(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Delegation", field.Name)
+}
+
+func (ec *executionContext) childFields_DelegationPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "delegation":
+		return ec.fieldContext_DelegationPayload_delegation(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_DelegationPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DelegationPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Delivery(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
+	case "id":
+		return ec.fieldContext_Delivery_id(ctx, field)
 	case "channel":
 		return ec.fieldContext_Delivery_channel(ctx, field)
 	case "recipient":
@@ -5022,6 +7817,16 @@ func (ec *executionContext) childFields_Delivery(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type Delivery", field.Name)
 }
 
+func (ec *executionContext) childFields_DonePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "done":
+		return ec.fieldContext_DonePayload_done(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_DonePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DonePayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Evidence(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "host":
@@ -5036,6 +7841,26 @@ func (ec *executionContext) childFields_Evidence(ctx context.Context, field grap
 		return ec.fieldContext_Evidence_rttMicros(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Evidence", field.Name)
+}
+
+func (ec *executionContext) childFields_ExportPersonPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "data":
+		return ec.fieldContext_ExportPersonPayload_data(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ExportPersonPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ExportPersonPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_FailedClaim(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "claim":
+		return ec.fieldContext_FailedClaim_claim(ctx, field)
+	case "code":
+		return ec.fieldContext_FailedClaim_code(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FailedClaim", field.Name)
 }
 
 func (ec *executionContext) childFields_FieldChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5084,6 +7909,20 @@ func (ec *executionContext) childFields_ForecastStep(ctx context.Context, field 
 	return nil, fmt.Errorf("no field named %q was found under type ForecastStep", field.Name)
 }
 
+func (ec *executionContext) childFields_FreeHour(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "weekday":
+		return ec.fieldContext_FreeHour_weekday(ctx, field)
+	case "parity":
+		return ec.fieldContext_FreeHour_parity(ctx, field)
+	case "fromMinute":
+		return ec.fieldContext_FreeHour_fromMinute(ctx, field)
+	case "toMinute":
+		return ec.fieldContext_FreeHour_toMinute(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type FreeHour", field.Name)
+}
+
 func (ec *executionContext) childFields_Host(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -5130,6 +7969,18 @@ func (ec *executionContext) childFields_HostStateChange(ctx context.Context, fie
 		return ec.fieldContext_HostStateChange_host(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type HostStateChange", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportRosterPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "link":
+		return ec.fieldContext_ImportRosterPayload_link(ctx, field)
+	case "lines":
+		return ec.fieldContext_ImportRosterPayload_lines(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ImportRosterPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportRosterPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_InboxChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5226,6 +8077,16 @@ func (ec *executionContext) childFields_IncidentPayload(ctx context.Context, fie
 	return nil, fmt.Errorf("no field named %q was found under type IncidentPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_IssueResetPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "link":
+		return ec.fieldContext_IssueResetPayload_link(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_IssueResetPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type IssueResetPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Ledger(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "sum":
@@ -5244,6 +8105,18 @@ func (ec *executionContext) childFields_LedgerAccount(ctx context.Context, field
 		return ec.fieldContext_LedgerAccount_balance(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type LedgerAccount", field.Name)
+}
+
+func (ec *executionContext) childFields_Liaison(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "person":
+		return ec.fieldContext_Liaison_person(ctx, field)
+	case "from":
+		return ec.fieldContext_Liaison_from(ctx, field)
+	case "until":
+		return ec.fieldContext_Liaison_until(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Liaison", field.Name)
 }
 
 func (ec *executionContext) childFields_MarkNotificationsReadPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5294,6 +8167,18 @@ func (ec *executionContext) childFields_NotificationEdge(ctx context.Context, fi
 	return nil, fmt.Errorf("no field named %q was found under type NotificationEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_NotificationPreference(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "topic":
+		return ec.fieldContext_NotificationPreference_topic(ctx, field)
+	case "channel":
+		return ec.fieldContext_NotificationPreference_channel(ctx, field)
+	case "enabled":
+		return ec.fieldContext_NotificationPreference_enabled(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type NotificationPreference", field.Name)
+}
+
 func (ec *executionContext) childFields_Organisation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -5326,14 +8211,48 @@ func (ec *executionContext) childFields_PageInfo(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
 }
 
+func (ec *executionContext) childFields_PendingClaim(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_PendingClaim_id(ctx, field)
+	case "person":
+		return ec.fieldContext_PendingClaim_person(ctx, field)
+	case "seat":
+		return ec.fieldContext_PendingClaim_seat(ctx, field)
+	case "title":
+		return ec.fieldContext_PendingClaim_title(ctx, field)
+	case "kind":
+		return ec.fieldContext_PendingClaim_kind(ctx, field)
+	case "claimedAt":
+		return ec.fieldContext_PendingClaim_claimedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PendingClaim", field.Name)
+}
+
 func (ec *executionContext) childFields_Person(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
 		return ec.fieldContext_Person_id(ctx, field)
 	case "name":
 		return ec.fieldContext_Person_name(ctx, field)
+	case "number":
+		return ec.fieldContext_Person_number(ctx, field)
+	case "tenures":
+		return ec.fieldContext_Person_tenures(ctx, field)
+	case "skills":
+		return ec.fieldContext_Person_skills(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Person", field.Name)
+}
+
+func (ec *executionContext) childFields_PersonPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "person":
+		return ec.fieldContext_PersonPayload_person(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_PersonPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PersonPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_PingPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5410,6 +8329,20 @@ func (ec *executionContext) childFields_PledgePayload(ctx context.Context, field
 		return ec.fieldContext_PledgePayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PledgePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Portfolio(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "seat":
+		return ec.fieldContext_Portfolio_seat(ctx, field)
+	case "person":
+		return ec.fieldContext_Portfolio_person(ctx, field)
+	case "from":
+		return ec.fieldContext_Portfolio_from(ctx, field)
+	case "until":
+		return ec.fieldContext_Portfolio_until(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Portfolio", field.Name)
 }
 
 func (ec *executionContext) childFields_PublishWorkflowPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5592,10 +8525,26 @@ func (ec *executionContext) childFields_ReporterTicket(ctx context.Context, fiel
 		return ec.fieldContext_ReporterTicket_explanation(ctx, field)
 	case "worker":
 		return ec.fieldContext_ReporterTicket_worker(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_ReporterTicket_dueAt(ctx, field)
+	case "pickupCode":
+		return ec.fieldContext_ReporterTicket_pickupCode(ctx, field)
+	case "actions":
+		return ec.fieldContext_ReporterTicket_actions(ctx, field)
 	case "events":
 		return ec.fieldContext_ReporterTicket_events(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ReporterTicket", field.Name)
+}
+
+func (ec *executionContext) childFields_ReporterTicketPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "ticket":
+		return ec.fieldContext_ReporterTicketPayload_ticket(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ReporterTicketPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReporterTicketPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Request(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5702,6 +8651,16 @@ func (ec *executionContext) childFields_RevealContactPayload(ctx context.Context
 	return nil, fmt.Errorf("no field named %q was found under type RevealContactPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_RevealToTellPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "value":
+		return ec.fieldContext_RevealToTellPayload_value(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RevealToTellPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RevealToTellPayload", field.Name)
+}
+
 func (ec *executionContext) childFields_Revision(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "formRev":
@@ -5712,6 +8671,58 @@ func (ec *executionContext) childFields_Revision(ctx context.Context, field grap
 		return ec.fieldContext_Revision_changes(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Revision", field.Name)
+}
+
+func (ec *executionContext) childFields_RightsRequest(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_RightsRequest_id(ctx, field)
+	case "person":
+		return ec.fieldContext_RightsRequest_person(ctx, field)
+	case "kind":
+		return ec.fieldContext_RightsRequest_kind(ctx, field)
+	case "door":
+		return ec.fieldContext_RightsRequest_door(ctx, field)
+	case "askedAt":
+		return ec.fieldContext_RightsRequest_askedAt(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_RightsRequest_dueAt(ctx, field)
+	case "doneAt":
+		return ec.fieldContext_RightsRequest_doneAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RightsRequest", field.Name)
+}
+
+func (ec *executionContext) childFields_RightsRequestPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "request":
+		return ec.fieldContext_RightsRequestPayload_request(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RightsRequestPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RightsRequestPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_RosterError(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "field":
+		return ec.fieldContext_RosterError_field(ctx, field)
+	case "message":
+		return ec.fieldContext_RosterError_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RosterError", field.Name)
+}
+
+func (ec *executionContext) childFields_RosterLine(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "line":
+		return ec.fieldContext_RosterLine_line(ctx, field)
+	case "state":
+		return ec.fieldContext_RosterLine_state(ctx, field)
+	case "error":
+		return ec.fieldContext_RosterLine_error(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RosterLine", field.Name)
 }
 
 func (ec *executionContext) childFields_Seat(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5726,6 +8737,26 @@ func (ec *executionContext) childFields_Seat(ctx context.Context, field graphql.
 		return ec.fieldContext_Seat_holders(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Seat", field.Name)
+}
+
+func (ec *executionContext) childFields_Session(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Session_id(ctx, field)
+	case "device":
+		return ec.fieldContext_Session_device(ctx, field)
+	case "ownDevice":
+		return ec.fieldContext_Session_ownDevice(ctx, field)
+	case "current":
+		return ec.fieldContext_Session_current(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Session_createdAt(ctx, field)
+	case "seenAt":
+		return ec.fieldContext_Session_seenAt(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_Session_expiresAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Session", field.Name)
 }
 
 func (ec *executionContext) childFields_SignInPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5746,6 +8777,20 @@ func (ec *executionContext) childFields_SignOutPayload(ctx context.Context, fiel
 		return ec.fieldContext_SignOutPayload_done(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SignOutPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Skill(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Skill_name(ctx, field)
+	case "certificate":
+		return ec.fieldContext_Skill_certificate(ctx, field)
+	case "from":
+		return ec.fieldContext_Skill_from(ctx, field)
+	case "until":
+		return ec.fieldContext_Skill_until(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Skill", field.Name)
 }
 
 func (ec *executionContext) childFields_Status(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5850,6 +8895,50 @@ func (ec *executionContext) childFields_TaskEdge(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type TaskEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_Tenure(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Tenure_id(ctx, field)
+	case "person":
+		return ec.fieldContext_Tenure_person(ctx, field)
+	case "seat":
+		return ec.fieldContext_Tenure_seat(ctx, field)
+	case "title":
+		return ec.fieldContext_Tenure_title(ctx, field)
+	case "kind":
+		return ec.fieldContext_Tenure_kind(ctx, field)
+	case "from":
+		return ec.fieldContext_Tenure_from(ctx, field)
+	case "until":
+		return ec.fieldContext_Tenure_until(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Tenure", field.Name)
+}
+
+func (ec *executionContext) childFields_TenurePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "tenure":
+		return ec.fieldContext_TenurePayload_tenure(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_TenurePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TenurePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Term(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_Term_name(ctx, field)
+	case "first":
+		return ec.fieldContext_Term_first(ctx, field)
+	case "weeks":
+		return ec.fieldContext_Term_weeks(ctx, field)
+	case "examWeek":
+		return ec.fieldContext_Term_examWeek(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Term", field.Name)
+}
+
 func (ec *executionContext) childFields_Text(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "zh":
@@ -5870,6 +8959,44 @@ func (ec *executionContext) childFields_TicketEvent(ctx context.Context, field g
 		return ec.fieldContext_TicketEvent_note(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type TicketEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_ToTellConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_ToTellConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_ToTellConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ToTellConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_ToTellEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_ToTellEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_ToTellEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ToTellEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_ToTellLine(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ToTellLine_id(ctx, field)
+	case "channel":
+		return ec.fieldContext_ToTellLine_channel(ctx, field)
+	case "text":
+		return ec.fieldContext_ToTellLine_text(ctx, field)
+	case "unit":
+		return ec.fieldContext_ToTellLine_unit(ctx, field)
+	case "state":
+		return ec.fieldContext_ToTellLine_state(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_ToTellLine_createdAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ToTellLine", field.Name)
 }
 
 func (ec *executionContext) childFields_Trace(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -5972,8 +9099,24 @@ func (ec *executionContext) childFields_Unit(ctx context.Context, field graphql.
 		return ec.fieldContext_Unit_college(ctx, field)
 	case "seats":
 		return ec.fieldContext_Unit_seats(ctx, field)
+	case "tenures":
+		return ec.fieldContext_Unit_tenures(ctx, field)
+	case "portfolios":
+		return ec.fieldContext_Unit_portfolios(ctx, field)
+	case "liaisons":
+		return ec.fieldContext_Unit_liaisons(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Unit", field.Name)
+}
+
+func (ec *executionContext) childFields_UnitPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "unit":
+		return ec.fieldContext_UnitPayload_unit(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_UnitPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UnitPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Verification(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -6008,8 +9151,30 @@ func (ec *executionContext) childFields_Viewer(ctx context.Context, field graphq
 		return ec.fieldContext_Viewer_inboxCount(ctx, field)
 	case "unreadCount":
 		return ec.fieldContext_Viewer_unreadCount(ctx, field)
+	case "contacts":
+		return ec.fieldContext_Viewer_contacts(ctx, field)
+	case "freeHours":
+		return ec.fieldContext_Viewer_freeHours(ctx, field)
+	case "notificationPreferences":
+		return ec.fieldContext_Viewer_notificationPreferences(ctx, field)
+	case "sessions":
+		return ec.fieldContext_Viewer_sessions(ctx, field)
+	case "tokens":
+		return ec.fieldContext_Viewer_tokens(ctx, field)
+	case "rightsRequests":
+		return ec.fieldContext_Viewer_rightsRequests(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Viewer", field.Name)
+}
+
+func (ec *executionContext) childFields_ViewerPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "viewer":
+		return ec.fieldContext_ViewerPayload_viewer(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ViewerPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ViewerPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Workflow(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -21,8 +21,36 @@ type UserError interface {
 	IsUserError()
 }
 
+// A time during which nothing is given to a person.
+type Absence struct {
+	ID     string    `json:"id"`
+	Person Person    `json:"person"`
+	From   time.Time `json:"from"`
+	Until  time.Time `json:"until"`
+}
+
+type AbsencePayload struct {
+	Absence    *Absence    `json:"absence,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
+}
+
+// What a one-time link is for.
+type AccountLink struct {
+	Kind      AccountLinkKind `json:"kind"`
+	ExpiresAt time.Time       `json:"expiresAt"`
+}
+
 type AcknowledgeIncidentInput struct {
 	Incident       string  `json:"incident"`
+	Note           *string `json:"note,omitempty"`
+	IdempotencyKey string  `json:"idempotencyKey"`
+}
+
+type ActOnRepairByLinkInput struct {
+	// The last part of the ticket's path.
+	Token  string         `json:"token"`
+	Action ReporterAction `json:"action"`
+	// At most 2,000 characters.
 	Note           *string `json:"note,omitempty"`
 	IdempotencyKey string  `json:"idempotencyKey"`
 }
@@ -49,6 +77,21 @@ type ActOnTrainingTaskInput struct {
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
+type AddPersonInput struct {
+	Kind *PersonKind `json:"kind,omitempty"`
+	Name string      `json:"name"`
+	// Student or staff number.
+	Number   *string        `json:"number,omitempty"`
+	College  *string        `json:"college,omitempty"`
+	Class    *string        `json:"class,omitempty"`
+	Grade    *string        `json:"grade,omitempty"`
+	Campus   *string        `json:"campus,omitempty"`
+	Contacts []ContactInput `json:"contacts,omitempty"`
+	// zh or en.
+	Language       *string `json:"language,omitempty"`
+	IdempotencyKey string  `json:"idempotencyKey"`
+}
+
 type AllocatePledgeInput struct {
 	Pledge         string `json:"pledge"`
 	Purchase       string `json:"purchase"`
@@ -67,6 +110,30 @@ type AlreadySettled struct {
 }
 
 func (AlreadySettled) IsUserError() {}
+
+type AnswerRightInput struct {
+	Request        string `json:"request"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// A credential of a program, without its secret.
+type APIToken struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// How the token begins: kel_<id>_
+	Hint string `json:"hint"`
+	// all, an area (repair), or an area to read (repair:read).
+	Scopes    []string  `json:"scopes"`
+	CreatedAt time.Time `json:"createdAt"`
+	ExpiresAt time.Time `json:"expiresAt"`
+	// Null = never.
+	UsedAt *time.Time `json:"usedAt,omitempty"`
+}
+
+type AskRightInput struct {
+	Kind           RightKind `json:"kind"`
+	IdempotencyKey string    `json:"idempotencyKey"`
+}
 
 type AssignRepairInput struct {
 	Ticket         string `json:"ticket"`
@@ -87,6 +154,47 @@ type Assignment struct {
 }
 
 func (Assignment) IsNode() {}
+
+// The university's terms and what it adds to the public holidays.
+type Calendar struct {
+	Terms []Term        `json:"terms"`
+	Days  []CalendarDay `json:"days"`
+}
+
+// A day that is not as its weekday says.
+type CalendarDay struct {
+	Name string `json:"name"`
+	// E.g. 2026-10-08.
+	Date string `json:"date"`
+	// False = a day of work in spite of its weekday.
+	Off bool `json:"off"`
+}
+
+type CalendarDayInput struct {
+	Name string `json:"name"`
+	// E.g. 2026-10-08.
+	Date string `json:"date"`
+	// False = a day of work in spite of its weekday.
+	Off bool `json:"off"`
+}
+
+type CalendarPayload struct {
+	Calendar   *Calendar   `json:"calendar,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
+}
+
+type ChangePasswordInput struct {
+	Old string `json:"old"`
+	// At least 12 characters.
+	Password string `json:"password"`
+}
+
+type ChangePasswordPayload struct {
+	Changed bool `json:"changed"`
+	// The session goes on under this token; null for a browser, which gets a new cookie.
+	Token      *string     `json:"token,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
+}
 
 type Check struct {
 	ID   string    `json:"id"`
@@ -111,10 +219,39 @@ type CheckInput struct {
 	IntervalSeconds *int `json:"intervalSeconds,omitempty"`
 }
 
+type ClaimAccountInput struct {
+	// The last part of the link's path.
+	Token string `json:"token"`
+	// Student or staff number as on the list.
+	Number string `json:"number"`
+	Name   string `json:"name"`
+	// At least 12 characters.
+	Password string `json:"password"`
+}
+
+type CloseAccountInput struct {
+	Person string `json:"person"`
+}
+
 type CommentRequestInput struct {
 	Request        string `json:"request"`
 	Text           string `json:"text"`
 	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+type ConfirmClaimsInput struct {
+	// Of pendingClaims; together with refuse 1 to 100.
+	Confirm []string `json:"confirm"`
+	// Somebody else took the number, or is not meant.
+	Refuse         []string `json:"refuse"`
+	IdempotencyKey string   `json:"idempotencyKey"`
+}
+
+type ConfirmClaimsPayload struct {
+	Confirmed  []string      `json:"confirmed"`
+	Refused    []string      `json:"refused"`
+	Failed     []FailedClaim `json:"failed"`
+	UserErrors []UserError   `json:"userErrors"`
 }
 
 type ConfirmPasswordInput struct {
@@ -126,9 +263,36 @@ type ConfirmPasswordPayload struct {
 	UserErrors []UserError `json:"userErrors"`
 }
 
+// A way to reach somebody.
+type Contact struct {
+	Kind  ContactKind `json:"kind"`
+	Value string      `json:"value"`
+	// Proved to be the person's; only such a mailbox gets secrets.
+	Verified bool `json:"verified"`
+}
+
 type ContactInput struct {
 	Kind  ContactKind `json:"kind"`
 	Value string      `json:"value"`
+}
+
+// Null leaves a value as it is, an empty text deletes it.
+type CorrectPersonInput struct {
+	// Null = yourself.
+	Person *string `json:"person,omitempty"`
+	// The office corrects names and numbers.
+	Name         *string        `json:"name,omitempty"`
+	Number       *string        `json:"number,omitempty"`
+	Pinyin       *string        `json:"pinyin,omitempty"`
+	College      *string        `json:"college,omitempty"`
+	Class        *string        `json:"class,omitempty"`
+	Grade        *string        `json:"grade,omitempty"`
+	Campus       *string        `json:"campus,omitempty"`
+	AddContacts  []ContactInput `json:"addContacts,omitempty"`
+	DropContacts []ContactInput `json:"dropContacts,omitempty"`
+	// zh or en.
+	Language       *string `json:"language,omitempty"`
+	IdempotencyKey string  `json:"idempotencyKey"`
 }
 
 type CreateHostInput struct {
@@ -158,6 +322,22 @@ type CreatePledgeInput struct {
 	// What is promised in return, at most 500 characters.
 	Returns        *string `json:"returns,omitempty"`
 	IdempotencyKey string  `json:"idempotencyKey"`
+}
+
+type CreateTokenInput struct {
+	// 1 to 80 characters.
+	Name string `json:"name"`
+	// all, an area (repair), or an area to read (repair:read).
+	Scopes []string `json:"scopes"`
+	// Null = in 90 days; at most a year.
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+}
+
+type CreateTokenPayload struct {
+	// The token itself, shown this once.
+	Secret     *string     `json:"secret,omitempty"`
+	Token      *APIToken   `json:"token,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
 }
 
 type DecideTaskInput struct {
@@ -194,8 +374,39 @@ type Decision struct {
 
 func (Decision) IsNode() {}
 
+type DelegateSeatInput struct {
+	// A seat that you hold yourself.
+	Seat string `json:"seat"`
+	// Another officer in office.
+	Person string `json:"person"`
+	// Null = now.
+	From *time.Time `json:"from,omitempty"`
+	// At most 60 days later.
+	Until          time.Time `json:"until"`
+	IdempotencyKey string    `json:"idempotencyKey"`
+}
+
+// Another person acts under a seat for a time 委托.
+type Delegation struct {
+	ID   string `json:"id"`
+	Seat string `json:"seat"`
+	// Who holds the seat.
+	Giver Person `json:"giver"`
+	// Who acts.
+	Receiver Person    `json:"receiver"`
+	From     time.Time `json:"from"`
+	Until    time.Time `json:"until"`
+}
+
+type DelegationPayload struct {
+	Delegation *Delegation `json:"delegation,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
+}
+
 // One message to one recipient by one channel.
 type Delivery struct {
+	// For resendDelivery.
+	ID      string `json:"id"`
 	Channel string `json:"channel"`
 	// The name, masked where you may not know it.
 	Recipient string        `json:"recipient"`
@@ -208,6 +419,42 @@ type Delivery struct {
 	At                 time.Time `json:"at"`
 }
 
+// A mutation that makes nothing to show.
+type DonePayload struct {
+	// False with userErrors.
+	Done       bool        `json:"done"`
+	UserErrors []UserError `json:"userErrors"`
+}
+
+type EndAbsenceInput struct {
+	Absence        string `json:"absence"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+type EndDelegationInput struct {
+	Delegation     string `json:"delegation"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+type EndTenureInput struct {
+	Tenure string `json:"tenure"`
+	// Null = now; one that has not begun by then is taken back.
+	At             *time.Time `json:"at,omitempty"`
+	IdempotencyKey string     `json:"idempotencyKey"`
+}
+
+type ErasePersonInput struct {
+	// Null = yourself.
+	Person         *string `json:"person,omitempty"`
+	IdempotencyKey string  `json:"idempotencyKey"`
+}
+
+type EraseRepairByLinkInput struct {
+	// The last part of the ticket's path.
+	Token          string `json:"token"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
 // One observation that the judgement rests on.
 type Evidence struct {
 	Host Text `json:"host"`
@@ -217,6 +464,24 @@ type Evidence struct {
 	Epoch     int    `json:"epoch"`
 	Outcome   string `json:"outcome"`
 	RttMicros *int   `json:"rttMicros,omitempty"`
+}
+
+type ExportPersonInput struct {
+	// Null = yourself.
+	Person *string `json:"person,omitempty"`
+}
+
+type ExportPersonPayload struct {
+	// Everything that is kept about the person, by section.
+	Data       any         `json:"data,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
+}
+
+// A claim that could not be confirmed.
+type FailedClaim struct {
+	Claim string `json:"claim"`
+	// E.g. SEAT_FULL.
+	Code string `json:"code"`
 }
 
 // One field of a form that differs between two revisions.
@@ -253,6 +518,27 @@ type ForecastStep struct {
 	Short int `json:"short"`
 }
 
+// A time without class, in the federation's time zone.
+type FreeHour struct {
+	// 1 = Monday to 7 = Sunday.
+	Weekday int        `json:"weekday"`
+	Parity  WeekParity `json:"parity"`
+	// Minutes after midnight.
+	FromMinute int `json:"fromMinute"`
+	// Minutes after midnight, exclusive, at most 1440.
+	ToMinute int `json:"toMinute"`
+}
+
+type FreeHourInput struct {
+	// 1 = Monday to 7 = Sunday.
+	Weekday int         `json:"weekday"`
+	Parity  *WeekParity `json:"parity,omitempty"`
+	// Minutes after midnight.
+	FromMinute int `json:"fromMinute"`
+	// Minutes after midnight, exclusive, at most 1440.
+	ToMinute int `json:"toMinute"`
+}
+
 // A device of the federation's network.
 type Host struct {
 	ID   string `json:"id"`
@@ -283,6 +569,18 @@ type HostPayload struct {
 type HostStateChange struct {
 	Resync bool  `json:"resync"`
 	Host   *Host `json:"host,omitempty"`
+}
+
+type ImportRosterInput struct {
+	// Text with a line for each person, as saved or pasted from a spreadsheet: number, name, unit (code or name) and title, by commas or tabs; a line of headings may name them in another order.
+	CSV string `json:"csv"`
+}
+
+type ImportRosterPayload struct {
+	// Path of the page on which all newcomers of the list claim their accounts, for 30 days; shown this once.
+	Link       *string      `json:"link,omitempty"`
+	Lines      []RosterLine `json:"lines"`
+	UserErrors []UserError  `json:"userErrors"`
 }
 
 type InboxChange struct {
@@ -343,6 +641,16 @@ type IncidentPayload struct {
 	UserErrors []UserError `json:"userErrors"`
 }
 
+type IssueResetInput struct {
+	Person string `json:"person"`
+}
+
+type IssueResetPayload struct {
+	// Path of the page, shown this once; valid for 30 minutes.
+	Link       *string     `json:"link,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
+}
+
 // The double-entry ledger of sponsored money.
 type Ledger struct {
 	// Always 0.
@@ -356,6 +664,14 @@ type LedgerAccount struct {
 	Balance int64  `json:"balance"`
 }
 
+// A supervision officer who looks after a society or college 联络员.
+type Liaison struct {
+	Person Person    `json:"person"`
+	From   time.Time `json:"from"`
+	// Null = open.
+	Until *time.Time `json:"until,omitempty"`
+}
+
 type MarkNotificationsReadInput struct {
 	// At most 100.
 	Ids            []string `json:"ids"`
@@ -364,6 +680,13 @@ type MarkNotificationsReadInput struct {
 
 type MarkNotificationsReadPayload struct {
 	Count int `json:"count"`
+}
+
+type MarkToldInput struct {
+	Line string `json:"line"`
+	// TOLD, NO_ANSWER or WRONG_NUMBER.
+	State          ToTellState `json:"state"`
+	IdempotencyKey string      `json:"idempotencyKey"`
 }
 
 type MovePledgeInput struct {
@@ -414,6 +737,20 @@ type NotificationEdge struct {
 	Node   Notification `json:"node"`
 }
 
+// Whether one hears of a topic by a channel. Critical messages come all the same.
+type NotificationPreference struct {
+	// E.g. workflow.task.
+	Topic   string              `json:"topic"`
+	Channel NotificationChannel `json:"channel"`
+	Enabled bool                `json:"enabled"`
+}
+
+type NotificationPreferenceInput struct {
+	Topic   string              `json:"topic"`
+	Channel NotificationChannel `json:"channel"`
+	Enabled bool                `json:"enabled"`
+}
+
 // A sponsor or partner outside.
 type Organisation struct {
 	ID   string           `json:"id"`
@@ -434,6 +771,16 @@ type PageInfo struct {
 	EndCursor *string `json:"endCursor,omitempty"`
 }
 
+// A newcomer who waits for the head of the unit.
+type PendingClaim struct {
+	ID        string     `json:"id"`
+	Person    Person     `json:"person"`
+	Seat      string     `json:"seat"`
+	Title     Text       `json:"title"`
+	Kind      TenureKind `json:"kind"`
+	ClaimedAt time.Time  `json:"claimedAt"`
+}
+
 // Somebody who can be named.
 type Person struct {
 	ID  string `json:"id"`
@@ -443,6 +790,11 @@ type Person struct {
 }
 
 func (Person) IsNode() {}
+
+type PersonPayload struct {
+	Person     *Person     `json:"person,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
+}
 
 type PingHostInput struct {
 	Host string `json:"host"`
@@ -492,6 +844,16 @@ type PledgeEdge struct {
 type PledgePayload struct {
 	Pledge     *Pledge     `json:"pledge,omitempty"`
 	UserErrors []UserError `json:"userErrors"`
+}
+
+// A chair, vice-chair or teacher who answers for a unit 分管.
+type Portfolio struct {
+	// The seat under which the person answers, e.g. fed.vice.
+	Seat   string    `json:"seat"`
+	Person Person    `json:"person"`
+	From   time.Time `json:"from"`
+	// Null = open.
+	Until *time.Time `json:"until,omitempty"`
 }
 
 type PublishWorkflowInput struct {
@@ -635,6 +997,15 @@ type RepairTicketPayload struct {
 	UserErrors []UserError   `json:"userErrors"`
 }
 
+type ReportAbsenceInput struct {
+	// Null = yourself.
+	Person *string `json:"person,omitempty"`
+	// Null = now.
+	From           *time.Time `json:"from,omitempty"`
+	Until          time.Time  `json:"until"`
+	IdempotencyKey string     `json:"idempotencyKey"`
+}
+
 // A ticket as the holder of its link sees it.
 type ReporterTicket struct {
 	Number string      `json:"number"`
@@ -642,8 +1013,19 @@ type ReporterTicket struct {
 	// What is wrong, if an incident explains it.
 	Explanation *Text `json:"explanation,omitempty"`
 	// Who works on it, masked.
-	Worker *string       `json:"worker,omitempty"`
-	Events []TicketEvent `json:"events"`
+	Worker *string `json:"worker,omitempty"`
+	// When it should be done; moves on while it waits.
+	DueAt time.Time `json:"dueAt"`
+	// Shown when the device is taken back, while the desk has it.
+	PickupCode *string `json:"pickupCode,omitempty"`
+	// What you may do now by actOnRepairByLink.
+	Actions []ReporterAction `json:"actions"`
+	Events  []TicketEvent    `json:"events"`
+}
+
+type ReporterTicketPayload struct {
+	Ticket     *ReporterTicket `json:"ticket,omitempty"`
+	UserErrors []UserError     `json:"userErrors"`
 }
 
 // A request under a workflow.
@@ -693,6 +1075,28 @@ type RequestPayload struct {
 	UserErrors []UserError `json:"userErrors"`
 }
 
+type RequestResetInput struct {
+	// Student or staff number, or the sign-in name.
+	Login string `json:"login"`
+}
+
+type RequestVerificationInput struct {
+	// A mailbox (EMAIL, or QQ) that stands among one's own contacts.
+	Contact ContactInput `json:"contact"`
+}
+
+type ResendDeliveryInput struct {
+	Delivery       string `json:"delivery"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+type ResetPasswordInput struct {
+	// The last part of the link's path.
+	Token string `json:"token"`
+	// At least 12 characters.
+	Password string `json:"password"`
+}
+
 type ResubmitRequestInput struct {
 	Request string `json:"request"`
 	Form    any    `json:"form"`
@@ -718,10 +1122,63 @@ type RevealContactPayload struct {
 	UserErrors []UserError  `json:"userErrors"`
 }
 
+type RevealToTellInput struct {
+	Line string `json:"line"`
+}
+
+type RevealToTellPayload struct {
+	// The number or name; null when it was erased.
+	Value      *string     `json:"value,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
+}
+
 type Revision struct {
 	FormRev int           `json:"formRev"`
 	At      time.Time     `json:"at"`
 	Changes []FieldChange `json:"changes"`
+}
+
+type RevokeSessionInput struct {
+	Session string `json:"session"`
+}
+
+type RevokeTokenInput struct {
+	Token string `json:"token"`
+}
+
+// A person's wish about what is kept of them; the office answers within 15 working days.
+type RightsRequest struct {
+	ID string `json:"id"`
+	// Null for somebody without an account, who asked by a link.
+	Person *Person   `json:"person,omitempty"`
+	Kind   RightKind `json:"kind"`
+	// console, link or paper.
+	Door    string     `json:"door"`
+	AskedAt time.Time  `json:"askedAt"`
+	DueAt   time.Time  `json:"dueAt"`
+	DoneAt  *time.Time `json:"doneAt,omitempty"`
+}
+
+type RightsRequestPayload struct {
+	Request    *RightsRequest `json:"request,omitempty"`
+	UserErrors []UserError    `json:"userErrors"`
+}
+
+// What is wrong with a line.
+type RosterError struct {
+	// number, name, unit or title.
+	Field string `json:"field"`
+	// What happened and what to do, in the caller's language.
+	Message string `json:"message"`
+}
+
+// What became of a line; one in error was left out.
+type RosterLine struct {
+	// From 1, headings left out.
+	Line int `json:"line"`
+	// Null with an error.
+	State *RosterState `json:"state,omitempty"`
+	Error *RosterError `json:"error,omitempty"`
 }
 
 // A refusal that needs no more than its message.
@@ -741,12 +1198,107 @@ type Seat struct {
 	Capacity int    `json:"capacity"`
 }
 
+type SendRepairLinkInput struct {
+	// E.g. 2026-0417.
+	Number string `json:"number"`
+	// The contact that was given with the report.
+	Contact ContactInput `json:"contact"`
+}
+
+// One sign-in.
+type Session struct {
+	ID string `json:"id"`
+	// What the browser said of itself.
+	Device string `json:"device"`
+	// Marked as one's own: 30 days instead of 8 hours.
+	OwnDevice bool `json:"ownDevice"`
+	// The one that this call was made with.
+	Current   bool      `json:"current"`
+	CreatedAt time.Time `json:"createdAt"`
+	SeenAt    time.Time `json:"seenAt"`
+	ExpiresAt time.Time `json:"expiresAt"`
+}
+
+type SetCalendarInput struct {
+	// All of them: what stood before is replaced.
+	Terms          []TermInput        `json:"terms"`
+	Days           []CalendarDayInput `json:"days"`
+	IdempotencyKey string             `json:"idempotencyKey"`
+}
+
+type SetFreeHoursInput struct {
+	// All of them: what stood before is replaced; at most 100.
+	Hours          []FreeHourInput `json:"hours"`
+	IdempotencyKey string          `json:"idempotencyKey"`
+}
+
+type SetLiaisonInput struct {
+	// Code of the society or college.
+	Unit   string `json:"unit"`
+	Person string `json:"person"`
+	// Null = now.
+	From *time.Time `json:"from,omitempty"`
+	// Null = open.
+	Until *time.Time `json:"until,omitempty"`
+	// Takes it back.
+	Remove         *bool  `json:"remove,omitempty"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
 type SetMaintenanceInput struct {
 	Host string `json:"host"`
 	// At most 14 days on; null ends it.
 	Until *time.Time `json:"until,omitempty"`
 	// At most 500 characters.
 	Note           *string `json:"note,omitempty"`
+	IdempotencyKey string  `json:"idempotencyKey"`
+}
+
+type SetNotificationPreferencesInput struct {
+	// What changes; the others stay.
+	Preferences    []NotificationPreferenceInput `json:"preferences"`
+	IdempotencyKey string                        `json:"idempotencyKey"`
+}
+
+type SetPortfolioInput struct {
+	// Code of the unit, e.g. technical.
+	Unit string `json:"unit"`
+	// The seat that answers for it, e.g. fed.vice.
+	Seat string `json:"seat"`
+	// Null takes it back.
+	Person *string `json:"person,omitempty"`
+	// Null = now.
+	From *time.Time `json:"from,omitempty"`
+	// Null = open.
+	Until          *time.Time `json:"until,omitempty"`
+	IdempotencyKey string     `json:"idempotencyKey"`
+}
+
+type SetSkillInput struct {
+	Person string `json:"person"`
+	// 1 to 80 characters, e.g. network.
+	Name        string `json:"name"`
+	Certificate *bool  `json:"certificate,omitempty"`
+	// Null = now.
+	From *time.Time `json:"from,omitempty"`
+	// Null = open.
+	Until *time.Time `json:"until,omitempty"`
+	// Takes it back.
+	Remove         *bool  `json:"remove,omitempty"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// Null leaves a value as it is.
+type SetUnitInput struct {
+	// Its code, which never changes.
+	Unit    string  `json:"unit"`
+	NameZh  *string `json:"nameZh,omitempty"`
+	NameEn  *string `json:"nameEn,omitempty"`
+	ShortZh *string `json:"shortZh,omitempty"`
+	ShortEn *string `json:"shortEn,omitempty"`
+	Campus  *string `json:"campus,omitempty"`
+	// Code of the college in charge; of societies only.
+	College        *string `json:"college,omitempty"`
 	IdempotencyKey string  `json:"idempotencyKey"`
 }
 
@@ -769,6 +1321,17 @@ type SignOutPayload struct {
 	Done bool `json:"done"`
 }
 
+// Something that a person can do.
+type Skill struct {
+	// E.g. network, electric.
+	Name string `json:"name"`
+	// It was examined.
+	Certificate bool      `json:"certificate"`
+	From        time.Time `json:"from"`
+	// Null = open.
+	Until *time.Time `json:"until,omitempty"`
+}
+
 // The form was edited after you read it.
 type StaleForm struct {
 	Code    string   `json:"code"`
@@ -781,6 +1344,18 @@ type StaleForm struct {
 }
 
 func (StaleForm) IsUserError() {}
+
+type StartTenureInput struct {
+	Person string `json:"person"`
+	// unit.role, e.g. technical.head.
+	Seat string      `json:"seat"`
+	Kind *TenureKind `json:"kind,omitempty"`
+	// Null = now.
+	From *time.Time `json:"from,omitempty"`
+	// Null = open.
+	Until          *time.Time `json:"until,omitempty"`
+	IdempotencyKey string     `json:"idempotencyKey"`
+}
 
 // What anybody may know.
 type Status struct {
@@ -879,6 +1454,46 @@ type TaskEdge struct {
 	Node   Task   `json:"node"`
 }
 
+// Somebody on a seat for a time.
+type Tenure struct {
+	ID     string `json:"id"`
+	Person Person `json:"person"`
+	// unit.role, e.g. technical.head.
+	Seat string `json:"seat"`
+	// As shown: 试用干事 on probation, 代理部长 where acting.
+	Title Text       `json:"title"`
+	Kind  TenureKind `json:"kind"`
+	From  time.Time  `json:"from"`
+	// Null = open.
+	Until *time.Time `json:"until,omitempty"`
+}
+
+type TenurePayload struct {
+	// Null when it was taken back before it began.
+	Tenure     *Tenure     `json:"tenure,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
+}
+
+type Term struct {
+	Name string `json:"name"`
+	// The first Monday, e.g. 2026-09-07.
+	First string `json:"first"`
+	// Teaching weeks.
+	Weeks int `json:"weeks"`
+	// The first week of examinations; null = none.
+	ExamWeek *int `json:"examWeek,omitempty"`
+}
+
+type TermInput struct {
+	Name string `json:"name"`
+	// The first Monday, e.g. 2026-09-07.
+	First string `json:"first"`
+	// Teaching weeks.
+	Weeks int `json:"weeks"`
+	// The first week of examinations; null = none.
+	ExamWeek *int `json:"examWeek,omitempty"`
+}
+
 // A text in the two languages of the federation.
 type Text struct {
 	Zh string `json:"zh"`
@@ -890,6 +1505,29 @@ type TicketEvent struct {
 	State RepairState `json:"state"`
 	// A note that is meant for the reporter.
 	Note *string `json:"note,omitempty"`
+}
+
+type ToTellConnection struct {
+	Edges    []ToTellEdge `json:"edges"`
+	PageInfo PageInfo     `json:"pageInfo"`
+}
+
+type ToTellEdge struct {
+	Cursor string     `json:"cursor"`
+	Node   ToTellLine `json:"node"`
+}
+
+// Somebody to be told by phone or WeChat 待通知. The number is given by revealToTell.
+type ToTellLine struct {
+	ID string `json:"id"`
+	// By what: PHONE or WECHAT.
+	Channel ContactKind `json:"channel"`
+	// What to say, ready to read out or to send.
+	Text Text `json:"text"`
+	// Code of the unit whose people tell it.
+	Unit      string      `json:"unit"`
+	State     ToTellState `json:"state"`
+	CreatedAt time.Time   `json:"createdAt"`
 }
 
 // What led to an object and what it led to.
@@ -969,6 +1607,11 @@ type Unit struct {
 
 func (Unit) IsNode() {}
 
+type UnitPayload struct {
+	Unit       *Unit       `json:"unit,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
+}
+
 // A true paper, and nothing personal.
 type Verification struct {
 	Number string        `json:"number"`
@@ -981,10 +1624,21 @@ type Verification struct {
 	DecidedAt *time.Time `json:"decidedAt,omitempty"`
 }
 
+type VerifyMailboxInput struct {
+	// The last part of the link's path.
+	Token string `json:"token"`
+}
+
 // The signed-in person.
 type Viewer struct {
-	Person   Person `json:"person"`
+	Person Person `json:"person"`
+	// zh or en, as answers are worded.
 	Language string `json:"language"`
+}
+
+type ViewerPayload struct {
+	Viewer     *Viewer     `json:"viewer,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
 }
 
 type WithdrawRequestInput struct {
@@ -1008,6 +1662,69 @@ type Workflow struct {
 }
 
 func (Workflow) IsNode() {}
+
+type AccountLinkKind string
+
+const (
+	// The first account of an installation.
+	AccountLinkKindSetup AccountLinkKind = "SETUP"
+	// A new password, by resetPassword.
+	AccountLinkKindReset AccountLinkKind = "RESET"
+	// The account that the office prepared, by claimAccount.
+	AccountLinkKindClaim AccountLinkKind = "CLAIM"
+	// A mailbox, by verifyMailbox.
+	AccountLinkKindVerify AccountLinkKind = "VERIFY"
+)
+
+var AllAccountLinkKind = []AccountLinkKind{
+	AccountLinkKindSetup,
+	AccountLinkKindReset,
+	AccountLinkKindClaim,
+	AccountLinkKindVerify,
+}
+
+func (e AccountLinkKind) IsValid() bool {
+	switch e {
+	case AccountLinkKindSetup, AccountLinkKindReset, AccountLinkKindClaim, AccountLinkKindVerify:
+		return true
+	}
+	return false
+}
+
+func (e AccountLinkKind) String() string {
+	return string(e)
+}
+
+func (e *AccountLinkKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = AccountLinkKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid AccountLinkKind", str)
+	}
+	return nil
+}
+
+func (e AccountLinkKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *AccountLinkKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e AccountLinkKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
 
 type AssignmentState string
 
@@ -1379,6 +2096,62 @@ func (e HostState) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+type NotificationChannel string
+
+const (
+	// The inbox.
+	NotificationChannelInapp NotificationChannel = "INAPP"
+	NotificationChannelEmail NotificationChannel = "EMAIL"
+)
+
+var AllNotificationChannel = []NotificationChannel{
+	NotificationChannelInapp,
+	NotificationChannelEmail,
+}
+
+func (e NotificationChannel) IsValid() bool {
+	switch e {
+	case NotificationChannelInapp, NotificationChannelEmail:
+		return true
+	}
+	return false
+}
+
+func (e NotificationChannel) String() string {
+	return string(e)
+}
+
+func (e *NotificationChannel) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = NotificationChannel(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid NotificationChannel", str)
+	}
+	return nil
+}
+
+func (e NotificationChannel) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *NotificationChannel) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e NotificationChannel) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 type OrganisationKind string
 
 const (
@@ -1431,6 +2204,63 @@ func (e *OrganisationKind) UnmarshalJSON(b []byte) error {
 }
 
 func (e OrganisationKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+type PersonKind string
+
+const (
+	PersonKindOfficer     PersonKind = "OFFICER"
+	PersonKindParticipant PersonKind = "PARTICIPANT"
+	PersonKindOutsider    PersonKind = "OUTSIDER"
+)
+
+var AllPersonKind = []PersonKind{
+	PersonKindOfficer,
+	PersonKindParticipant,
+	PersonKindOutsider,
+}
+
+func (e PersonKind) IsValid() bool {
+	switch e {
+	case PersonKindOfficer, PersonKindParticipant, PersonKindOutsider:
+		return true
+	}
+	return false
+}
+
+func (e PersonKind) String() string {
+	return string(e)
+}
+
+func (e *PersonKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = PersonKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid PersonKind", str)
+	}
+	return nil
+}
+
+func (e PersonKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *PersonKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e PersonKind) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -1910,6 +2740,72 @@ func (e RepairState) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+type ReporterAction string
+
+const (
+	// Withdraws the report.
+	ReporterActionCancel ReporterAction = "CANCEL"
+	// You were reached; the work goes on.
+	ReporterActionResume ReporterAction = "RESUME"
+	// Confirms that it works, or that the device is back.
+	ReporterActionClose ReporterAction = "CLOSE"
+	// It does not work after all.
+	ReporterActionReopen ReporterAction = "REOPEN"
+	// Says something to the desk; note is the text.
+	ReporterActionNote ReporterAction = "NOTE"
+)
+
+var AllReporterAction = []ReporterAction{
+	ReporterActionCancel,
+	ReporterActionResume,
+	ReporterActionClose,
+	ReporterActionReopen,
+	ReporterActionNote,
+}
+
+func (e ReporterAction) IsValid() bool {
+	switch e {
+	case ReporterActionCancel, ReporterActionResume, ReporterActionClose, ReporterActionReopen, ReporterActionNote:
+		return true
+	}
+	return false
+}
+
+func (e ReporterAction) String() string {
+	return string(e)
+}
+
+func (e *ReporterAction) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ReporterAction(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ReporterAction", str)
+	}
+	return nil
+}
+
+func (e ReporterAction) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ReporterAction) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ReporterAction) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 type RequestStatus string
 
 const (
@@ -1966,6 +2862,123 @@ func (e *RequestStatus) UnmarshalJSON(b []byte) error {
 }
 
 func (e RequestStatus) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+type RightKind string
+
+const (
+	RightKindSee     RightKind = "SEE"
+	RightKindExport  RightKind = "EXPORT"
+	RightKindCorrect RightKind = "CORRECT"
+	RightKindErase   RightKind = "ERASE"
+)
+
+var AllRightKind = []RightKind{
+	RightKindSee,
+	RightKindExport,
+	RightKindCorrect,
+	RightKindErase,
+}
+
+func (e RightKind) IsValid() bool {
+	switch e {
+	case RightKindSee, RightKindExport, RightKindCorrect, RightKindErase:
+		return true
+	}
+	return false
+}
+
+func (e RightKind) String() string {
+	return string(e)
+}
+
+func (e *RightKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = RightKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid RightKind", str)
+	}
+	return nil
+}
+
+func (e RightKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *RightKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e RightKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+type RosterState string
+
+const (
+	RosterStateNew     RosterState = "NEW"
+	RosterStateUpdated RosterState = "UPDATED"
+	// Known already, or holds the seat.
+	RosterStateSame RosterState = "SAME"
+)
+
+var AllRosterState = []RosterState{
+	RosterStateNew,
+	RosterStateUpdated,
+	RosterStateSame,
+}
+
+func (e RosterState) IsValid() bool {
+	switch e {
+	case RosterStateNew, RosterStateUpdated, RosterStateSame:
+		return true
+	}
+	return false
+}
+
+func (e RosterState) String() string {
+	return string(e)
+}
+
+func (e *RosterState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = RosterState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid RosterState", str)
+	}
+	return nil
+}
+
+func (e RosterState) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *RosterState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e RosterState) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -2145,6 +3158,125 @@ func (e *TaskState) UnmarshalJSON(b []byte) error {
 }
 
 func (e TaskState) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+type TenureKind string
+
+const (
+	TenureKindFull TenureKind = "FULL"
+	// 代理
+	TenureKindActing TenureKind = "ACTING"
+	// 试用
+	TenureKindProbation TenureKind = "PROBATION"
+)
+
+var AllTenureKind = []TenureKind{
+	TenureKindFull,
+	TenureKindActing,
+	TenureKindProbation,
+}
+
+func (e TenureKind) IsValid() bool {
+	switch e {
+	case TenureKindFull, TenureKindActing, TenureKindProbation:
+		return true
+	}
+	return false
+}
+
+func (e TenureKind) String() string {
+	return string(e)
+}
+
+func (e *TenureKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = TenureKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid TenureKind", str)
+	}
+	return nil
+}
+
+func (e TenureKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *TenureKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e TenureKind) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+type ToTellState string
+
+const (
+	ToTellStateOpen ToTellState = "OPEN"
+	ToTellStateTold ToTellState = "TOLD"
+	// Stays on the list.
+	ToTellStateNoAnswer    ToTellState = "NO_ANSWER"
+	ToTellStateWrongNumber ToTellState = "WRONG_NUMBER"
+)
+
+var AllToTellState = []ToTellState{
+	ToTellStateOpen,
+	ToTellStateTold,
+	ToTellStateNoAnswer,
+	ToTellStateWrongNumber,
+}
+
+func (e ToTellState) IsValid() bool {
+	switch e {
+	case ToTellStateOpen, ToTellStateTold, ToTellStateNoAnswer, ToTellStateWrongNumber:
+		return true
+	}
+	return false
+}
+
+func (e ToTellState) String() string {
+	return string(e)
+}
+
+func (e *ToTellState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ToTellState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ToTellState", str)
+	}
+	return nil
+}
+
+func (e ToTellState) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ToTellState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ToTellState) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -2458,6 +3590,65 @@ func (e *Verdict) UnmarshalJSON(b []byte) error {
 }
 
 func (e Verdict) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+type WeekParity string
+
+const (
+	WeekParityAll WeekParity = "ALL"
+	// Odd teaching weeks 单周.
+	WeekParityOdd WeekParity = "ODD"
+	// Even teaching weeks 双周.
+	WeekParityEven WeekParity = "EVEN"
+)
+
+var AllWeekParity = []WeekParity{
+	WeekParityAll,
+	WeekParityOdd,
+	WeekParityEven,
+}
+
+func (e WeekParity) IsValid() bool {
+	switch e {
+	case WeekParityAll, WeekParityOdd, WeekParityEven:
+		return true
+	}
+	return false
+}
+
+func (e WeekParity) String() string {
+	return string(e)
+}
+
+func (e *WeekParity) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = WeekParity(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid WeekParity", str)
+	}
+	return nil
+}
+
+func (e WeekParity) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *WeekParity) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e WeekParity) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
