@@ -115,7 +115,17 @@ func (c *checker) step(s *Step) {
 		}
 	}
 	c.rule(s)
+	c.objection(s)
 	c.due(s)
+	for src, w := range s.Weights {
+		if w < 1 || w > 100 || !slices.Contains(s.Ask, src) {
+			c.add("WEIGHT", s.Name, "ask", "权重是 1–100 的整数", "a weight is a whole number from 1 to 100")
+			break
+		}
+	}
+	if s.Draw < 0 || s.Draw > 0 && s.Rule.Kind == KOfN && s.Rule.K > s.Draw {
+		c.add("DRAW", s.Name, "draw", "抽取人数不能少于需要的票数", "the lot draws fewer people than must approve")
+	}
 	for _, name := range s.DistinctFrom {
 		if name == s.Name || c.def.Step(name) == nil {
 			c.add("DISTINCT_UNKNOWN", s.Name, "distinct_from", "没有步骤“"+name+"”可以区分", "there is no other step "+name+" to be distinct from")
@@ -135,7 +145,7 @@ func (c *checker) rule(s *Step) {
 	bad := func(zh, en string) { c.add("RULE", s.Name, "rule", zh, en) }
 	r := s.Rule
 	switch r.Kind {
-	case Any, All:
+	case Any, All, Objection:
 	case KOfN:
 		if r.K < 1 {
 			bad("票数至少为 1", "k is at least 1")
@@ -149,6 +159,18 @@ func (c *checker) rule(s *Step) {
 	}
 	if r.Turnout != (Ratio{}) && !r.Turnout.valid() {
 		bad("投票率要大于 0、不大于 1", "a turnout is more than 0 and at most 1")
+	}
+}
+
+// objection: a public notice ends by time alone, and an objection has somewhere
+// to go.
+func (c *checker) objection(s *Step) {
+	window := s.Rule.Kind == Objection
+	if window != (s.OnDue.Then == ThenPass) {
+		c.add("OBJECTION", s.Name, "on_due", "公示（objection）到期通过（then: pass），两者要一起写", "an objection window passes when it is due (then: pass); the two go together")
+	}
+	if window && len(s.SendBack) == 0 {
+		c.add("OBJECTION", s.Name, "send_back", "公示要写明有异议时退回到哪一步", "an objection window says which step an objection goes back to")
 	}
 }
 
@@ -172,8 +194,8 @@ func (c *checker) due(s *Step) {
 		last = p
 	}
 	switch s.OnDue.Then {
-	case ThenNothing, ThenRemind, ThenAbstain, ThenReject:
-	case ThenEscalate:
+	case ThenNothing, ThenRemind, ThenAbstain, ThenReject, ThenPass:
+	case ThenEscalate, ThenWiden:
 		if s.OnDue.Escalate == "" {
 			bad("on_due", "没有写明升级给谁", "escalate does not say to whom")
 		}
@@ -188,6 +210,12 @@ func (c *checker) policy(p Policy) {
 	}
 	if !slices.Contains([]Mode{"", Redo, ReturnToMe}, p.Mode) {
 		c.add("POLICY", "", "mode", "退回方式只有 redo、return_to_me", "mode is redo or return_to_me")
+	}
+	if p.WithdrawDays < 0 {
+		c.add("POLICY", "", "withdraw_days", "天数不能是负数", "a number of days is not negative")
+	}
+	if o := c.def.CloseOut; o != nil && (!strings.HasPrefix(o.After, "/") || o.Due.N < 1) {
+		c.add("CLOSE_OUT", "", "close_out", "结项要写明从哪个日期字段起、多长时间", "a close-out names the date field it counts from and how long")
 	}
 	if p.MaxSendBack < 0 {
 		c.add("POLICY", "", "max", "退回次数不能是负数", "max is not negative")

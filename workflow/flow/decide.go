@@ -11,7 +11,7 @@ import (
 // entry, or a definition that is not the request's own. A command without
 // consequence (a stale timer) gives no events and no error.
 func Decide(def *Definition, st State, cmd Command, facts Facts) ([]Event, error) {
-	if st.Status != New && st.Hash != def.Hash {
+	if _, moves := cmd.(Migrate); st.Status != New && st.Hash != def.Hash && !moves {
 		return nil, fmt.Errorf("flow: the request is pinned to version %.12s, not %.12s", st.Hash, def.Hash)
 	}
 	r := &run{def: def, st: st.clone(), facts: facts, now: micro(facts.Now), by: cmd.actor()}
@@ -34,7 +34,7 @@ func Decide(def *Definition, st State, cmd Command, facts Facts) ([]Event, error
 	case Refresh:
 		err = r.refresh()
 	default:
-		err = fmt.Errorf("flow: unknown command %T", cmd)
+		err = r.move(cmd)
 	}
 	if err != nil {
 		return nil, err
@@ -70,7 +70,8 @@ func (r *run) submit(c Submit) error {
 	if err != nil {
 		return err
 	}
-	r.emit(Submitted{Key: r.def.Key, Hash: r.def.Hash, Requester: c.By.Person, Form: c.Form, Desk: desk})
+	r.emit(Submitted{Key: r.def.Key, Hash: r.def.Hash, Requester: c.By.Person, Form: c.Form, Desk: desk, Amends: c.Base})
+	r.copyTo(r.facts.CC, nil)
 	if err := r.advance(); err != nil {
 		return err
 	}
@@ -109,8 +110,15 @@ func (r *run) vote(c Cast) error {
 		return err
 	}
 	ss := r.st.Step(t.Step)
+	if ss.Rule.Kind == Objection {
+		return refuse(ObjectionOnly, "公示期内只能提出异议（退回）", "during the objection window one can only object, by sending back", nil)
+	}
 	switch c.Verdict {
-	case Approve, Reject:
+	case Approve:
+		if open := r.unresolved(); len(open) > 0 {
+			return refuse(Unresolved, "还有必须处理的意见没有处理", "remarks that must be resolved are open", Remarks{open})
+		}
+	case Reject:
 	case Abstain:
 		if err := r.mayAbstain(ss, t); err != nil {
 			return err
@@ -125,7 +133,7 @@ func (r *run) vote(c Cast) error {
 }
 
 func (r *run) mayAbstain(ss *StepState, t *Task) error {
-	if !ss.Rule.Abstain {
+	if !ss.Rule.Abstain || t.Within != "" {
 		return refuse(NoAbstain, "这一步不能弃权：请同意、不同意或退回修改", "this step takes no abstention: approve, reject or send back", nil)
 	}
 	tally := r.st.Tally(ss.Name)
@@ -151,6 +159,9 @@ func (r *run) mine(id string, formRev int, proved bool) (*Task, *Step, error) {
 	if r.def.Policy.NotRequester && (t.Elector.Person == r.st.Requester || t.Elector.For == r.st.Requester) {
 		return nil, nil, r.selfApproval(t.Step)
 	}
+	if why, barred := r.barred(t.Step, t.Elector); barred {
+		return nil, nil, r.refuseBarred(t.Step, why)
+	}
 	if t.State != TaskOpen {
 		return nil, nil, r.notOpen(t, formRev)
 	}
@@ -172,9 +183,13 @@ func (r *run) notYours(t *Task) error {
 		return r.selfApproval(t.Step)
 	}
 	for _, x := range r.st.Step(t.Step).Excluded {
-		if x.Elector.Person == r.by.Person && x.Why == NotDistinct {
+		if x.Elector.Person != r.by.Person {
+			continue
+		}
+		if x.Why == NotDistinct {
 			return r.notDistinct(t.Step, x.Step)
 		}
+		return r.refuseBarred(t.Step, x.Why)
 	}
 	return refuse(NotYourTask, "这项待办不是你的", "this task is not yours", Who{r.who(t.Step)})
 }
@@ -192,6 +207,23 @@ func (r *run) who(step string) []Elector {
 
 func (r *run) selfApproval(step string) error {
 	return refuse(SelfApproval, "不能审批自己的申请", "nobody decides on a request of his own", Who{r.who(step)})
+}
+
+// barred says whether a relation to the request keeps the elector, or the one
+// he stands for, out of the step.
+func (r *run) barred(step string, e Elector) (Code, bool) {
+	if why, ok := r.facts.Barred[step][e.Person]; ok {
+		return why, true
+	}
+	why, ok := r.facts.Barred[step][e.For]
+	return why, ok && e.For != ""
+}
+
+func (r *run) refuseBarred(step string, why Code) error {
+	if why == SameUnit {
+		return refuse(SameUnit, "申请单位的人不能审批这一步", "people of the requesting unit do not decide this step", Who{r.who(step)})
+	}
+	return refuse(Interested, "你与这份申请有利害关系，须由别人审批", "you have an interest in this request; somebody else has to decide", Who{r.who(step)})
 }
 
 func (r *run) notDistinct(step, other string) error {
@@ -260,15 +292,4 @@ func (r *run) conflict(step string, e Elector) string {
 func involves(v Vote, e Elector) bool {
 	people := []string{v.By.Person, v.By.For, v.Elector.Person, v.Elector.For}
 	return slices.Contains(people, e.Person) || e.For != "" && slices.Contains(people, e.For)
-}
-
-func (r *run) comment(c Comment) error {
-	if r.st.Status == New {
-		return r.wrongState()
-	}
-	if c.Task != "" && r.st.Task(c.Task) == nil {
-		return refuse(NoSuchTask, "没有这项待办", "there is no such task", nil)
-	}
-	r.emit(Commented{Task: c.Task, Note: c.Note})
-	return nil
 }

@@ -1,11 +1,6 @@
 package flow
 
-import (
-	"bytes"
-	"encoding/json"
-	"fmt"
-	"time"
-)
+import "time"
 
 // Actor is who did something and through which door. Person is an opaque
 // identifier, empty for a timer.
@@ -66,6 +61,11 @@ const (
 	ByCarry    Origin = "carry"    // answered by this person's vote of an earlier round
 	ByEscalate Origin = "escalate" // the step was late
 	ByRefresh  Origin = "refresh"  // the seat's holder changed
+	ByWiden    Origin = "widen"    // the step was late and asks more people
+	ByTransfer Origin = "transfer" // another elector handed it over
+	BySigner   Origin = "signer"   // another elector wanted to hear him
+	ByUndo     Origin = "undo"     // the vote before was taken back
+	ByAmend    Origin = "amend"    // answered in the request that this one amends
 )
 
 // Opening is a task as it is opened. Vote is the task whose vote answers it
@@ -78,12 +78,17 @@ type Opening struct {
 	// Group joins alternatives: the first of a group to decide decides for
 	// it, with Weight counted once.
 	Group string `json:"group,omitempty"`
+	// Within is the group of added signers that the task belongs to.
+	Within string `json:"within,omitempty"`
+	Parent string `json:"parent,omitempty"` // task that this one takes over from or advises
+	// Waits says that others come first.
+	Waits bool `json:"waits,omitempty"`
 }
 
 // Exclusion is an elector who may not decide, with the rule that says so.
 type Exclusion struct {
 	Elector Elector `json:"elector"`
-	Why     Code    `json:"why"` // SELF_APPROVAL or NOT_DISTINCT
+	Why     Code    `json:"why"` // SELF_APPROVAL, NOT_DISTINCT, SAME_UNIT or CONFLICT_OF_INTEREST
 	Step    string  `json:"step,omitempty"`
 }
 
@@ -106,6 +111,7 @@ type (
 		Requester string          `json:"requester"`
 		Form      Form            `json:"form"`
 		Desk      map[string]JSON `json:"desk,omitempty"` // facts of the desks at that moment
+		Amends    *Base           `json:"amends,omitempty"`
 	}
 	// ChoiceMade records which branch of a choice the form took.
 	ChoiceMade struct {
@@ -124,6 +130,7 @@ type (
 		Tasks    []Opening   `json:"tasks,omitempty"`
 		Excluded []Exclusion `json:"excluded,omitempty"`
 		Fallback bool        `json:"fallback,omitempty"` // asked Policy.Empty
+		Drawn    *Drawn      `json:"drawn,omitempty"`    // how the lot fell
 	}
 	// VoteCast answers a task. Read is the digest of what the vote signs.
 	VoteCast struct {
@@ -209,16 +216,23 @@ type (
 		Tasks    []Opening   `json:"tasks,omitempty"`
 		Excluded []Exclusion `json:"excluded,omitempty"`
 	}
-	// Commented adds a remark; Task is what it is about, or empty.
+	// Commented adds a remark, number N of the request from 1; Task is what it
+	// is about, or empty. A blocking one has to be resolved before anybody
+	// approves.
 	Commented struct {
-		Task string `json:"task,omitempty"`
-		Note Note   `json:"note"`
+		N        int    `json:"n"`
+		Task     string `json:"task,omitempty"`
+		Reply    int    `json:"reply,omitempty"` // the remark that it answers
+		Blocking bool   `json:"blocking,omitempty"`
+		Note     Note   `json:"note"`
 	}
 	// Closed ends the request. Effects are to be carried out, in order.
 	Closed struct {
-		Status  Status   `json:"status"`
-		Effects []string `json:"effects,omitempty"`
-		Note    *Note    `json:"note,omitempty"`
+		Status   Status   `json:"status"`
+		Effects  []string `json:"effects,omitempty"`
+		Note     *Note    `json:"note,omitempty"`
+		CloseOut Due      `json:"close_out,omitzero"` // of an approval that owes a report
+		By       string   `json:"by,omitempty"`       // of SUPERSEDED: the request that took its place
 	}
 )
 
@@ -233,6 +247,10 @@ const (
 	WhyUnreached Why = "not_reached" // an earlier step is asked again, or a branch is no longer taken
 	WhyClosed    Why = "closed"
 	WhyNotAsked  Why = "not_asked" // the voter is not among those asked this time
+	WhyUndone    Why = "undone"    // the voter took it back
+	WhyObjected  Why = "objected"  // the decision on paper was not his
+	WhyMigrated  Why = "migrated"  // the new version has no such step
+	WhyGone      Why = "gone"      // the person asked no longer holds a seat
 )
 
 // Verdict is an answer to a task.
@@ -263,116 +281,3 @@ func (d Due) clean() Due {
 
 // micro is UTC in microseconds, what both databases and JSON keep.
 func micro(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
-
-// Type implements Body.
-func (Submitted) Type() string { return "submitted" }
-
-// Type implements Body.
-func (ChoiceMade) Type() string { return "choice_made" }
-
-// Type implements Body.
-func (StepOpened) Type() string { return "step_opened" }
-
-// Type implements Body.
-func (VoteCast) Type() string { return "vote_cast" }
-
-// Type implements Body.
-func (VoteCarried) Type() string { return "vote_carried" }
-
-// Type implements Body.
-func (VoteLapsed) Type() string { return "vote_lapsed" }
-
-// Type implements Body.
-func (StepSettled) Type() string { return "step_settled" }
-
-// Type implements Body.
-func (SentBack) Type() string { return "sent_back" }
-
-// Type implements Body.
-func (Resubmitted) Type() string { return "resubmitted" }
-
-// Type implements Body.
-func (Reminded) Type() string { return "reminded" }
-
-// Type implements Body.
-func (FellDue) Type() string { return "fell_due" }
-
-// Type implements Body.
-func (Escalated) Type() string { return "escalated" }
-
-// Type implements Body.
-func (Reseated) Type() string { return "reseated" }
-
-// Type implements Body.
-func (Commented) Type() string { return "commented" }
-
-// Type implements Body.
-func (Closed) Type() string { return "closed" }
-
-type envelope struct {
-	Type string          `json:"type"`
-	At   time.Time       `json:"at"`
-	By   Actor           `json:"by"`
-	Body json.RawMessage `json:"body"`
-}
-
-// MarshalJSON writes {"type","at","by","body"}.
-func (e Event) MarshalJSON() ([]byte, error) {
-	if e.Body == nil {
-		return nil, fmt.Errorf("flow: an event without a body")
-	}
-	body, err := json.Marshal(e.Body)
-	if err != nil {
-		return nil, err
-	}
-	return json.Marshal(envelope{Type: e.Body.Type(), At: e.At, By: e.By, Body: body})
-}
-
-// UnmarshalJSON reads what MarshalJSON wrote; an unknown type or field is an
-// error, for a fold that skipped it would be wrong.
-func (e *Event) UnmarshalJSON(b []byte) error {
-	var env envelope
-	if err := strict(b, &env); err != nil {
-		return err
-	}
-	read, ok := bodies[env.Type]
-	if !ok {
-		return fmt.Errorf("flow: unknown event type %q", env.Type)
-	}
-	body, err := read(env.Body)
-	if err != nil {
-		return fmt.Errorf("flow: event %s: %w", env.Type, err)
-	}
-	*e = Event{At: micro(env.At), By: env.By, Body: body}
-	return nil
-}
-
-var bodies = map[string]func([]byte) (Body, error){
-	"submitted":    reader[Submitted],
-	"choice_made":  reader[ChoiceMade],
-	"step_opened":  reader[StepOpened],
-	"vote_cast":    reader[VoteCast],
-	"vote_carried": reader[VoteCarried],
-	"vote_lapsed":  reader[VoteLapsed],
-	"step_settled": reader[StepSettled],
-	"sent_back":    reader[SentBack],
-	"resubmitted":  reader[Resubmitted],
-	"reminded":     reader[Reminded],
-	"fell_due":     reader[FellDue],
-	"escalated":    reader[Escalated],
-	"reseated":     reader[Reseated],
-	"commented":    reader[Commented],
-	"closed":       reader[Closed],
-}
-
-func reader[T Body](b []byte) (Body, error) {
-	var v T
-	err := strict(b, &v)
-	return v, err
-}
-
-func strict(b []byte, into any) error {
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.DisallowUnknownFields()
-	return d.Decode(into)
-}

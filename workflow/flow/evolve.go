@@ -23,7 +23,7 @@ func (s *State) apply(ev Event) {
 	switch b := ev.Body.(type) {
 	case Submitted:
 		s.Status, s.Key, s.Hash, s.Requester = Open, b.Key, b.Hash, b.Requester
-		s.Forms, s.Desk, s.OpenedAt = []Form{b.Form}, b.Desk, ev.At
+		s.Forms, s.Desk, s.OpenedAt, s.Amends = []Form{b.Form}, b.Desk, ev.At, b.Amends
 	case ChoiceMade:
 		s.Choices = append(s.Choices, b)
 	case StepOpened:
@@ -45,18 +45,31 @@ func (s *State) apply(ev Event) {
 			s.Desk = b.Desk
 		}
 	case Reminded:
-		ss := s.Step(b.Step)
-		ss.Reminded = append(ss.Reminded, b.N)
+		if b.Step == CloseOutTimer {
+			s.CloseOut.Reminded = append(s.CloseOut.Reminded, b.N)
+		} else {
+			ss := s.Step(b.Step)
+			ss.Reminded = append(ss.Reminded, b.N)
+		}
 	case FellDue:
-		s.Step(b.Step).Overdue = true
+		if b.Step == CloseOutTimer {
+			s.CloseOut.Overdue = true
+		} else {
+			s.Step(b.Step).Overdue = true
+		}
 	case Escalated:
 		s.reseat(ev, b.Step, b.Void, b.Tasks, b.Excluded)
 	case Reseated:
 		s.reseat(ev, b.Step, b.Void, b.Tasks, b.Excluded)
 	case Commented:
-		s.Comments++
+		s.Remarks = append(s.Remarks, Remark{N: b.N, By: ev.By.Person, Task: b.Task, Reply: b.Reply, Blocking: b.Blocking})
 	case Closed:
-		s.Status, s.ClosedAt, s.ClosedBy, s.Back = b.Status, ev.At, ev.By.Person, nil
+		s.Status, s.ClosedAt, s.ClosedBy, s.Back, s.By = b.Status, ev.At, ev.By.Person, nil, b.By
+		if !b.CloseOut.At.IsZero() {
+			s.CloseOut = &CloseOutState{Due: b.CloseOut}
+		}
+	default:
+		s.applyMove(ev)
 	}
 }
 
@@ -67,7 +80,7 @@ func (s *State) openStep(ev Event, b StepOpened) {
 		ss = &s.Steps[len(s.Steps)-1]
 	}
 	*ss = StepState{Name: b.Step, Round: b.Round, Status: StepOpen, Rule: b.Rule, Reads: b.Reads,
-		OnDue: b.OnDue, Due: b.Due, OpenedAt: ev.At, Excluded: b.Excluded}
+		OnDue: b.OnDue, Due: b.Due, OpenedAt: ev.At, Excluded: b.Excluded, Drawn: b.Drawn}
 	s.addTasks(ev, ss, b.Tasks)
 }
 
@@ -77,12 +90,15 @@ func (s *State) addTasks(ev Event, ss *StepState, tasks []Opening) {
 	for _, o := range tasks {
 		ss.Tasks++
 		t := Task{ID: o.Task, Step: ss.Name, Round: ss.Round, Elector: o.Elector, State: TaskOpen,
-			Origin: o.Origin, Group: o.Group, OpenedAt: ev.At, DueAt: ss.Due.At}
+			Origin: o.Origin, Group: o.Group, Within: o.Within, Parent: o.Parent, OpenedAt: ev.At, DueAt: ss.Due.At}
+		if o.Waits {
+			t.State = TaskWaiting
+		}
 		if old := s.Vote(o.Vote); old != nil {
 			t.State, t.Verdict, t.ClosedAt, t.ClosedBy = TaskDone, old.Verdict, ev.At, old.By.Person
 			v := *old
 			v.Task, v.Step, v.Round, v.Elector = o.Task, ss.Name, ss.Round, o.Elector
-			v.CarriedFrom, v.Read, v.Rev = o.Vote, ReadDigest(ss.Reads, s.Form()), s.Rev()
+			v.CarriedFrom, v.Read, v.Rev, v.Within, v.Seq = o.Vote, ReadDigest(ss.Reads, s.Form()), s.Rev(), o.Within, s.Seq
 			if o.Origin == ByCarry {
 				old.Live = false // this vote takes its place
 			}
@@ -102,7 +118,9 @@ func (s *State) cast(ev Event, b VoteCast) {
 	}
 	s.Votes = append(s.Votes, Vote{Task: b.Task, Step: b.Step, Round: t.Round, Elector: t.Elector, By: ev.By,
 		Verdict: b.Verdict, Silent: b.Silent, At: ev.At, CastRev: b.FormRev, Rev: b.FormRev, Live: true,
-		Read: b.Read, Note: b.Note})
+		Read: b.Read, Note: b.Note, Within: t.Within, Seq: s.Seq})
+	s.releaseAfter(t)
+	s.nextInTurn(t)
 }
 
 func (s *State) lapse(b VoteLapsed) {
@@ -131,6 +149,7 @@ func (s *State) sendBack(ev Event, b SentBack) {
 	t := s.Task(b.Task)
 	t.State, t.Verdict, t.ClosedAt, t.ClosedBy = TaskDone, Return, ev.At, ev.By.Person
 	s.SendBacks++
+	s.nextInTurn(t)
 	if b.To == Start {
 		s.Status, s.Back = Returned, &b
 	}
@@ -140,6 +159,9 @@ func (s *State) reseat(ev Event, step string, void []string, tasks []Opening, ex
 	ss := s.Step(step)
 	s.void(ev, void, "")
 	s.addTasks(ev, ss, tasks)
+	for _, gone := range void {
+		s.nextInTurn(s.Task(gone))
+	}
 	ss.Excluded = append(slices.Clone(ss.Excluded), excluded...)
 }
 

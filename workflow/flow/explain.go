@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -33,6 +34,11 @@ type Requirement struct {
 	Lapsed   []Vote // that no longer count, with the reason
 	Lacking  int    // approving weight still needed, at least
 	Waiting  []Wait
+	// Fastest are the fewest of Waiting whose approval, if nobody says no,
+	// passes the step.
+	Fastest  []Wait
+	Open     []int // blocking remarks that are to be resolved first
+	Drawn    *Drawn
 	Excluded []Exclusion
 	DueAt    time.Time
 	Overdue  bool
@@ -46,6 +52,8 @@ type Wait struct {
 	Elector Elector
 	DueAt   time.Time
 	Blocked Code
+	Within  string // the group of added signers, if he is one
+	Later   bool   // others come first
 }
 
 // Explain answers why a request stands where it stands. It reads the same
@@ -55,7 +63,7 @@ func Explain(def *Definition, st State, now time.Time) Requirement {
 	root := Requirement{Kind: KindSeq, Title: def.Title, Parts: r.explainAll(def.Blocks)}
 	root.Progress = sum(root.Parts)
 	switch {
-	case st.Status == Approved:
+	case st.Status == Approved || st.Status == Superseded:
 		root.Progress = ProgDone
 	case st.Status.Final():
 		root.Progress = ProgFailed
@@ -113,7 +121,7 @@ func (r *run) explainStep(s *Step) Requirement {
 	if ss == nil {
 		return q
 	}
-	q.Rule, q.Tally, q.Excluded = ss.Rule, r.st.Tally(s.Name), ss.Excluded
+	q.Rule, q.Tally, q.Excluded, q.Drawn = ss.Rule, r.st.Tally(s.Name), ss.Excluded, ss.Drawn
 	for _, v := range r.st.Votes {
 		if v.Step == s.Name && v.Live {
 			q.Votes = append(q.Votes, v)
@@ -136,23 +144,50 @@ func (r *run) explainOpen(q *Requirement, ss *StepState) {
 	q.DueAt = ss.Due.At
 	q.Overdue = !ss.Due.At.IsZero() && ss.Due.At.Before(r.now)
 	q.Lacking = max(ss.Rule.Lacking(q.Tally), ss.Rule.Short(q.Tally))
-	free := 0
+	free, turn := 0, true // turn: nobody before, in a step that asks in turn, is kept from answering
 	for _, t := range r.st.Tasks {
-		if t.Step != ss.Name || t.State != TaskOpen {
+		if t.Step != ss.Name || t.State != TaskOpen && t.State != TaskWaiting {
 			continue
 		}
-		w := Wait{Task: t.ID, Elector: t.Elector, DueAt: t.DueAt}
+		w := Wait{Task: t.ID, Elector: t.Elector, DueAt: t.DueAt, Within: t.Within, Later: t.State == TaskWaiting}
 		if r.conflict(ss.Name, t.Elector) != "" {
 			w.Blocked = NotDistinct
-		} else {
+			turn = turn && !(ss.Rule.InTurn && t.Within == "")
+		} else if t.Within == "" && turn {
 			free += t.Elector.weight()
 		}
 		q.Waiting = append(q.Waiting, w)
 	}
+	q.Fastest = fastest(q.Waiting, q.Lacking)
+	q.Open = r.unresolved()
 	q.Progress = ProgWaiting
 	if free < q.Lacking {
 		q.Progress = ProgStuck
 	}
+}
+
+// fastest takes added signers, whose answer is needed anyhow, and then the
+// heaviest electors until nothing lacks.
+func fastest(waiting []Wait, lacking int) []Wait {
+	var out []Wait
+	var electors []Wait
+	for _, w := range waiting {
+		switch {
+		case w.Blocked != "":
+		case w.Within != "":
+			out = append(out, w)
+		default:
+			electors = append(electors, w)
+		}
+	}
+	slices.SortStableFunc(electors, func(a, b Wait) int { return b.Elector.weight() - a.Elector.weight() })
+	for _, w := range electors {
+		if lacking <= 0 {
+			break
+		}
+		out, lacking = append(out, w), lacking-w.Elector.weight()
+	}
+	return out
 }
 
 // sum is how a list of parts stands as a whole.
@@ -178,6 +213,7 @@ type ForecastStep struct {
 	Excluded []Exclusion // the requester
 	Fallback bool        // Electors are those of Policy.Empty
 	Apart    []string    // earlier steps whose deciders are kept out
+	Draw     int         // so many of Electors, by lot; 0: all
 	Span     Span
 	Due      Due // as if it opened now
 	Short    int // weight by which too few can be asked: it would be stuck
@@ -237,7 +273,7 @@ func (f *forecaster) step(s *Step, stage int) error {
 	if !ok {
 		return fmt.Errorf("flow: the facts lack the electors of step %q", s.Name)
 	}
-	q := ForecastStep{Step: s.Name, Title: s.Title, Stage: stage, Rule: s.Rule, Ask: s.Ask, Span: s.Due,
+	q := ForecastStep{Step: s.Name, Title: s.Title, Stage: stage, Rule: s.Rule, Ask: s.Ask, Draw: s.Draw, Span: s.Due,
 		Due: f.facts.Due[s.Name].clean()}
 	q.Electors, q.Excluded = f.admit(s.Name, found)
 	if len(q.Electors) == 0 && f.def.Policy.Empty != "" {
@@ -245,7 +281,11 @@ func (f *forecaster) step(s *Step, stage int) error {
 		q.Fallback = len(q.Electors) > 0
 	}
 	weight := 0
-	for _, e := range q.Electors {
+	asked := q.Electors
+	if s.Draw > 0 && len(asked) > s.Draw {
+		asked = asked[:s.Draw]
+	}
+	for _, e := range asked {
 		weight += e.weight()
 	}
 	q.Short = s.Rule.Short(Tally{Open: weight})

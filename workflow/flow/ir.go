@@ -19,6 +19,16 @@ type Definition struct {
 	Blocks     []Block        `json:"blocks"`           // one after the other
 	Policy     Policy         `json:"policy"`
 	OnApproved []string       `json:"on_approved,omitempty"` // names of effects, in order
+	// CloseOut is what the requester owes after approval; nil: nothing.
+	CloseOut *CloseOutRule `json:"close_out,omitempty"`
+}
+
+// CloseOutRule asks the requester for a report some time after a date of the
+// form: the summary, the photos and the accounts of what was approved.
+type CloseOutRule struct {
+	After  string   `json:"after"` // JSON pointer of a date or date-time
+	Due    Span     `json:"due"`
+	Fields []string `json:"fields"` // names of the report's fields, for readers
 }
 
 // BlockKind says how a Block's parts relate.
@@ -54,7 +64,11 @@ type Step struct {
 	Name  string   `json:"name"` // unique in the definition, not "start"
 	Title Text     `json:"title"`
 	Ask   []string `json:"ask"` // seat expressions; all who are found are electors
-	Rule  Rule     `json:"rule"`
+	// Weights by seat expression of Ask; one that is missing weighs 1.
+	Weights map[string]int `json:"weights,omitempty"`
+	// Draw asks so many of the electors, by lot (see Draw); 0 asks all.
+	Draw int  `json:"draw,omitempty"`
+	Rule Rule `json:"rule"`
 	// Reads are the JSON pointers a vote signs; empty means the whole form.
 	Reads  []string     `json:"reads,omitempty"`
 	Fields []FieldRight `json:"fields,omitempty"`
@@ -69,6 +83,10 @@ type Step struct {
 	Strong    bool     `json:"strong,omitempty"`     // a link needs a second proof
 	Paper     bool     `json:"paper,omitempty"`      // may be entered from paper
 	AlwaysAsk bool     `json:"always_ask,omitempty"` // de-duplication never answers it
+	// NotSameUnit keeps people of the requesting unit out of the step.
+	NotSameUnit bool `json:"not_same_unit,omitempty"`
+	// Fixed steps take no transfer and no added signers.
+	Fixed bool `json:"fixed,omitempty"`
 }
 
 // Start is the send-back target that means the requester.
@@ -79,9 +97,10 @@ type Right string
 
 // The rights; a field without one is readable.
 const (
-	Read Right = "read"
-	Edit Right = "edit"
-	Hide Right = "hide"
+	Read    Right = "read"
+	Edit    Right = "edit"
+	Hide    Right = "hide"
+	Require Right = "require" // edit, and an approval needs a value
 )
 
 // FieldRight gives a right for a JSON pointer and all below it.
@@ -122,13 +141,16 @@ type Span struct {
 // Then is what happens to a step when it is due.
 type Then string
 
-// A step that is due is never approved by itself.
+// A step that asks for approval is never approved by itself; ThenPass ends an
+// objection window (Rule Objection) in which nobody objected.
 const (
 	ThenNothing  Then = ""
 	ThenRemind   Then = "remind"
 	ThenEscalate Then = "escalate"
 	ThenAbstain  Then = "abstain"
 	ThenReject   Then = "reject"
+	ThenWiden    Then = "widen" // ask OnDue.Escalate too
+	ThenPass     Then = "pass"
 )
 
 // OnDue says when the electors are reminded (percent of the time that has
@@ -136,7 +158,7 @@ const (
 type OnDue struct {
 	Remind   []int  `json:"remind,omitempty"` // rising, 1–100
 	Then     Then   `json:"then,omitempty"`
-	Escalate string `json:"escalate,omitempty"` // seat expression
+	Escalate string `json:"escalate,omitempty"` // seat expression of ThenEscalate and ThenWiden
 }
 
 // Dedupe says when somebody who has approved already is not asked again.
@@ -170,6 +192,17 @@ type Policy struct {
 	Empty       string `json:"empty,omitempty"`
 	Mode        Mode   `json:"mode,omitempty"`          // of a send-back that names none
 	MaxSendBack int    `json:"max_send_back,omitempty"` // 0: no limit
+	// WithdrawDays is how many days after approval the requester may still
+	// withdraw; 0: not at all.
+	WithdrawDays int `json:"withdraw_days,omitempty"`
+	// Interest names relations to the request that keep somebody out of every
+	// step (conflict of interest); the shell knows them.
+	Interest []string `json:"interest,omitempty"`
+	// CC are seat expressions whose holders are told and may read.
+	CC []string `json:"cc,omitempty"`
+	// Stop are seat expressions whose holders may stop the approved thing,
+	// beside those who decided it.
+	Stop []string `json:"stop,omitempty"`
 }
 
 // Steps lists the steps in the order of the text.

@@ -1,6 +1,9 @@
 package flow
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 func (r *run) sendBack(c SendBack) error {
 	t, step, err := r.mine(c.Task, c.FormRev, c.Proved)
@@ -101,7 +104,9 @@ func (r *run) resubmit(c Resubmit) error {
 }
 
 func (r *run) withdraw(c Withdraw) error {
-	if r.st.Status != Open && r.st.Status != Returned {
+	days := time.Duration(r.def.Policy.WithdrawDays) * 24 * time.Hour
+	late := r.st.Status == Approved && !r.now.After(r.st.ClosedAt.Add(days)) && days > 0
+	if r.st.Status != Open && r.st.Status != Returned && !late {
 		return r.wrongState()
 	}
 	if c.By.Person != r.st.Requester {

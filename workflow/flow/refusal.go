@@ -10,21 +10,33 @@ type Code string
 
 // The refusals.
 const (
-	NotYourTask    Code = "NOT_YOUR_TASK"    // Detail: Who
-	NoSuchTask     Code = "NO_SUCH_TASK"     //
-	AlreadySettled Code = "ALREADY_SETTLED"  // Detail: Settled
-	StaleForm      Code = "STALE_FORM"       // Detail: Stale
-	SelfApproval   Code = "SELF_APPROVAL"    // Detail: Who
-	NotDistinct    Code = "NOT_DISTINCT"     // Detail: Conflict
-	WrongState     Code = "WRONG_STATE"      // Detail: Status
-	NotRequester   Code = "NOT_REQUESTER"    //
-	BadTarget      Code = "BAD_TARGET"       // Detail: Targets
-	TooManyReturns Code = "TOO_MANY_RETURNS" //
-	NoAbstain      Code = "NO_ABSTAIN"       //
-	LastVote       Code = "LAST_VOTE"        //
-	DoorClosed     Code = "DOOR_CLOSED"      //
-	NeedsProof     Code = "NEEDS_PROOF"      //
-	NobodyToAsk    Code = "NOBODY_TO_ASK"    // Detail: Vacant
+	NotYourTask    Code = "NOT_YOUR_TASK"        // Detail: Who
+	NoSuchTask     Code = "NO_SUCH_TASK"         //
+	AlreadySettled Code = "ALREADY_SETTLED"      // Detail: Settled
+	StaleForm      Code = "STALE_FORM"           // Detail: Stale
+	SelfApproval   Code = "SELF_APPROVAL"        // Detail: Who
+	NotDistinct    Code = "NOT_DISTINCT"         // Detail: Conflict
+	WrongState     Code = "WRONG_STATE"          // Detail: Status
+	NotRequester   Code = "NOT_REQUESTER"        //
+	BadTarget      Code = "BAD_TARGET"           // Detail: Targets
+	TooManyReturns Code = "TOO_MANY_RETURNS"     //
+	NoAbstain      Code = "NO_ABSTAIN"           //
+	LastVote       Code = "LAST_VOTE"            //
+	DoorClosed     Code = "DOOR_CLOSED"          //
+	NeedsProof     Code = "NEEDS_PROOF"          //
+	NobodyToAsk    Code = "NOBODY_TO_ASK"        // Detail: Vacant
+	SameUnit       Code = "SAME_UNIT"            // Detail: Who
+	Interested     Code = "CONFLICT_OF_INTEREST" // Detail: Who
+	StepFixed      Code = "STEP_FIXED"           //
+	AlreadyAsked   Code = "ALREADY_ASKED"        // Detail: Who, those who cannot be asked
+	TooManySigners Code = "TOO_MANY_SIGNERS"     //
+	UndoTooLate    Code = "UNDO_TOO_LATE"        //
+	TooSoon        Code = "TOO_SOON"             // Detail: Again
+	Unresolved     Code = "UNRESOLVED"           // Detail: Remarks
+	NotYours       Code = "NOT_YOURS"            //
+	NoCloseOut     Code = "NO_CLOSE_OUT"         //
+	ObjectionOnly  Code = "OBJECTION_ONLY"       //
+	NotStoppable   Code = "NOT_STOPPABLE"        // Detail: Who, those who can
 )
 
 // Refusal is a rule's no. Zh and En say what happened and what to do; Detail
@@ -66,6 +78,10 @@ type (
 	}
 	// Targets are the legal targets of a send-back from this task.
 	Targets struct{ Steps []string }
+	// Again says when it can be done.
+	Again struct{ At time.Time }
+	// Remarks are the numbers of the remarks that are to be resolved.
+	Remarks struct{ Open []int }
 	// Vacant names the step that finds nobody, and its seat expressions.
 	Vacant struct {
 		Step string

@@ -11,6 +11,9 @@ const (
 	KOfN    RuleKind = "k_of_n"  // K approvals
 	Percent RuleKind = "percent" // Percent of all weight
 	OfCast  RuleKind = "of_cast" // Percent of the weight cast for or against
+	// Objection is a public notice: it passes by the deadline unless somebody
+	// objects, which sends the request back.
+	Objection RuleKind = "objection"
 )
 
 // Rule says when a step has passed. The zero Rule is invalid; see Check.
@@ -27,6 +30,8 @@ type Rule struct {
 	// Abstain allows people to abstain; silence at the deadline may always be
 	// turned into an abstention by the definition.
 	Abstain bool `json:"abstain,omitempty"`
+	// InTurn asks one elector after the other.
+	InTurn bool `json:"in_turn,omitempty"`
 }
 
 // Ratio is Num/Den, exact: two thirds are not 66 percent.
@@ -70,6 +75,9 @@ const (
 // on the order of the votes. A step without any weight, or with a quorum larger
 // than its electorate, is undecided: a vacant seat is not a rejection.
 func (r Rule) Settle(t Tally) Outcome {
+	if r.Kind == Objection {
+		return Undecided // time alone settles it
+	}
 	if r.Veto && t.Reject > 0 {
 		return Failed
 	}
@@ -99,8 +107,11 @@ func (r Rule) Settle(t Tally) Outcome {
 // to be met.
 func (r Rule) Short(t Tally) int {
 	need := 1
-	if r.Kind == KOfN {
+	switch r.Kind {
+	case KOfN:
 		need = r.K
+	case Objection:
+		need = 0
 	}
 	return max(0, need-t.total())
 }
@@ -134,6 +145,9 @@ func (r Rule) need(t Tally) int {
 // Lacking is the least approving weight still missing for a pass if nobody
 // else answers otherwise; 0 when it has passed.
 func (r Rule) Lacking(t Tally) int {
+	if r.Kind == Objection {
+		return 0
+	}
 	for n := 0; n <= t.Open; n++ {
 		try := t
 		try.Approve, try.Open = t.Approve+n, t.Open-n

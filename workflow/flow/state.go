@@ -9,18 +9,21 @@ import (
 // Status is how a request stands.
 type Status string
 
-// The statuses. Only OPEN has open tasks; the last three are final.
+// The statuses. Only OPEN has open tasks. What is APPROVED can still be
+// stopped, superseded by an amendment and closed out.
 const (
-	New       Status = "" // before Submitted
-	Open      Status = "OPEN"
-	Returned  Status = "RETURNED" // the requester is to resubmit
-	Approved  Status = "APPROVED"
-	Rejected  Status = "REJECTED"
-	Withdrawn Status = "WITHDRAWN"
+	New        Status = "" // before Submitted
+	Open       Status = "OPEN"
+	Returned   Status = "RETURNED" // the requester is to resubmit
+	Approved   Status = "APPROVED"
+	Rejected   Status = "REJECTED"
+	Withdrawn  Status = "WITHDRAWN"
+	Stopped    Status = "STOPPED"    // what had been approved is not to take place
+	Superseded Status = "SUPERSEDED" // an approved amendment took its place
 )
 
-// Final says that nothing can happen any more.
-func (s Status) Final() bool { return s == Approved || s == Rejected || s == Withdrawn }
+// Final says that nobody is asked any more.
+func (s Status) Final() bool { return s != New && s != Open && s != Returned }
 
 // State is a request: the fold of its events. Its slices are in the order of
 // the events; nobody outside this package writes to it.
@@ -37,8 +40,15 @@ type State struct {
 	Back      *SentBack       `json:"back,omitempty"` // the send-back that is being answered
 	SendBacks int             `json:"send_backs"`
 	Desk      map[string]JSON `json:"desk,omitempty"`
-	Comments  int             `json:"comments"`
-	Last      string          `json:"last,omitempty"` // the step that passed last
+	Amends    *Base           `json:"amends,omitempty"`
+	Groups    []SignerGroup   `json:"groups,omitempty"` // all that ever were
+	Remarks   []Remark        `json:"remarks,omitempty"`
+	Copied    []string        `json:"copied,omitempty"` // persons who may read
+	Nudges    int             `json:"nudges,omitempty"`
+	NudgedAt  time.Time       `json:"nudged_at,omitzero"`
+	CloseOut  *CloseOutState  `json:"close_out,omitempty"` // what an approval owes
+	By        string          `json:"by,omitempty"`        // of SUPERSEDED: the amendment
+	Last      string          `json:"last,omitempty"`      // the step that passed last
 	OpenedAt  time.Time       `json:"opened_at,omitzero"`
 	ClosedAt  time.Time       `json:"closed_at,omitzero"`
 	ClosedBy  string          `json:"closed_by,omitempty"`
@@ -62,6 +72,43 @@ type StepState struct {
 	SettledBy string      `json:"settled_by,omitempty"`
 	Why       Why         `json:"why,omitempty"`
 	Tasks     int         `json:"tasks"` // numbers given out in this round
+	Drawn     *Drawn      `json:"drawn,omitempty"`
+}
+
+// SignerGroup are the people whom an elector asked beside himself. They have
+// a rule of their own; the step passes when its rule and every group pass.
+type SignerGroup struct {
+	ID      string  `json:"id"`
+	Step    string  `json:"step"`
+	Round   int     `json:"round"`
+	Parent  string  `json:"parent"` // the task of the elector
+	Place   Place   `json:"place"`
+	Rule    Rule    `json:"rule"`
+	Outcome Outcome `json:"outcome,omitempty"`
+}
+
+// Remark is a comment as far as the rules care.
+type Remark struct {
+	N        int    `json:"n"` // from 1
+	By       string `json:"by"`
+	Task     string `json:"task,omitempty"`
+	Reply    int    `json:"reply,omitempty"`
+	Blocking bool   `json:"blocking,omitempty"`
+	Resolved bool   `json:"resolved,omitempty"`
+}
+
+// CloseOutState is what the requester of an approved thing owes.
+type CloseOutState struct {
+	Due      Due       `json:"due"`
+	Reminded []int     `json:"reminded,omitempty"`
+	Overdue  bool      `json:"overdue,omitempty"`
+	DoneAt   time.Time `json:"done_at,omitzero"`
+	Report   Form      `json:"report,omitzero"`
+}
+
+// Owes says that the report is late and missing.
+func (s *State) Owes() bool {
+	return s.Status == Approved && s.CloseOut != nil && s.CloseOut.Overdue && s.CloseOut.DoneAt.IsZero()
 }
 
 // StepStatus is how a step's newest round stands.
@@ -98,6 +145,8 @@ type Task struct {
 	Verdict  Verdict   `json:"verdict,omitempty"` // of a done task
 	Origin   Origin    `json:"origin"`
 	Group    string    `json:"group,omitempty"`
+	Within   string    `json:"within,omitempty"` // the group of added signers
+	Parent   string    `json:"parent,omitempty"`
 	OpenedAt time.Time `json:"opened_at"`
 	DueAt    time.Time `json:"due_at,omitzero"`
 	ClosedAt time.Time `json:"closed_at,omitzero"`
@@ -125,6 +174,8 @@ type Vote struct {
 	Changed     []string `json:"changed,omitempty"` // what it had read and changed
 	Read        string   `json:"read"`
 	Note        *Note    `json:"note,omitempty"`
+	Within      string   `json:"within,omitempty"` // see Task
+	Seq         int      `json:"seq"`              // of the event that cast it
 }
 
 // Carried says that the vote was not given for this round and revision.
@@ -182,17 +233,39 @@ func (s *State) OpenTasks() []Task {
 	return out
 }
 
-// Tally counts the newest round of a step.
+// Tally counts the newest round of a step, without added signers.
 func (s *State) Tally(step string) Tally {
-	var t Tally
 	ss := s.Step(step)
 	if ss == nil {
-		return t
+		return Tally{}
 	}
-	counted := map[string]bool{} // groups
+	return s.tally(step, ss.Round, "")
+}
+
+// GroupTally counts a group of added signers.
+func (s *State) GroupTally(group string) Tally {
+	g := s.group(group)
+	if g == nil {
+		return Tally{}
+	}
+	return s.tally(g.Step, g.Round, group)
+}
+
+func (s *State) group(id string) *SignerGroup {
+	for i := range s.Groups {
+		if s.Groups[i].ID == id {
+			return &s.Groups[i]
+		}
+	}
+	return nil
+}
+
+func (s *State) tally(step string, round int, within string) Tally {
+	var t Tally
+	counted := map[string]bool{} // alternatives
 	for i := range s.Tasks {
 		task := &s.Tasks[i]
-		if task.Step != step || task.Round != ss.Round {
+		if task.Step != step || task.Round != round || task.Within != within {
 			continue
 		}
 		w := task.Elector.weight()
@@ -252,7 +325,8 @@ func diff(a, b map[string]string) []string {
 }
 
 // Timer is one moment at which the shell sends Fire. Owner is the request;
-// Name is unique in it and stays the same for the same moment's meaning.
+// Step, Round and N are unique in it and stay the same for the same moment's
+// meaning. The close-out's Step is CloseOutTimer.
 type Timer struct {
 	Step  string    `json:"step"`
 	Round int       `json:"round"`
@@ -260,23 +334,31 @@ type Timer struct {
 	At    time.Time `json:"at"`
 }
 
+// CloseOutTimer stands for the close-out in a Timer; no step is called so.
+const CloseOutTimer = "~close_out"
+
 // Timers lists the timers that must be armed now; any other is void.
 func (s *State) Timers() []Timer {
 	var out []Timer
-	if s.Status != Open {
-		return nil
-	}
-	for _, ss := range s.Steps {
-		if ss.Status != StepOpen || ss.Due.At.IsZero() {
-			continue
-		}
-		for i, at := range ss.Due.Remind {
-			if !slices.Contains(ss.Reminded, i+1) {
-				out = append(out, Timer{Step: ss.Name, Round: ss.Round, N: i + 1, At: at})
+	arm := func(step string, round int, due Due, reminded []int, acts bool) {
+		for i, at := range due.Remind {
+			if !slices.Contains(reminded, i+1) {
+				out = append(out, Timer{Step: step, Round: round, N: i + 1, At: at})
 			}
 		}
-		if !ss.Overdue && ss.OnDue.Then != ThenNothing {
-			out = append(out, Timer{Step: ss.Name, Round: ss.Round, At: ss.Due.At})
+		if acts {
+			out = append(out, Timer{Step: step, Round: round, At: due.At})
+		}
+	}
+	if c := s.CloseOut; s.Status == Approved && c != nil && c.DoneAt.IsZero() && !c.Due.At.IsZero() {
+		arm(CloseOutTimer, 0, c.Due, c.Reminded, !c.Overdue)
+	}
+	if s.Status != Open {
+		return out
+	}
+	for _, ss := range s.Steps {
+		if ss.Status == StepOpen && !ss.Due.At.IsZero() {
+			arm(ss.Name, ss.Round, ss.Due, ss.Reminded, !ss.Overdue && ss.OnDue.Then != ThenNothing)
 		}
 	}
 	return out
@@ -304,5 +386,13 @@ func (s State) clone() State {
 	s.Tasks = slices.Clone(s.Tasks)
 	s.Votes = slices.Clone(s.Votes)
 	s.Choices = slices.Clone(s.Choices)
+	s.Groups = slices.Clone(s.Groups)
+	s.Remarks = slices.Clone(s.Remarks)
+	s.Copied = slices.Clone(s.Copied)
+	if s.CloseOut != nil {
+		c := *s.CloseOut
+		c.Reminded = slices.Clone(c.Reminded)
+		s.CloseOut = &c
+	}
 	return s
 }

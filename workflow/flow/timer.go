@@ -14,6 +14,14 @@ func (r *run) fire(t Timer) error {
 	if !armed {
 		return nil
 	}
+	if t.Step == CloseOutTimer {
+		if t.N > 0 {
+			r.emit(Reminded{Step: t.Step, N: t.N})
+		} else {
+			r.emit(FellDue{Step: t.Step, Then: ThenRemind})
+		}
+		return nil
+	}
 	open := r.openTasks(t.Step)
 	if t.N > 0 {
 		r.emit(Reminded{Step: t.Step, Round: t.Round, N: t.N, Tasks: open})
@@ -28,15 +36,21 @@ func (r *run) fire(t Timer) error {
 		r.silence(t.Step, Abstain)
 	case ThenReject:
 		r.silence(t.Step, Reject)
+	case ThenWiden:
+		return r.widen(t.Step, onDue.Escalate)
+	case ThenPass:
+		r.emit(StepSettled{Step: t.Step, Round: t.Round, Outcome: Passed, Tally: r.st.Tally(t.Step), Void: r.openTasks(t.Step)})
 	}
 	return r.advance()
 }
 
-// silence answers every open task of the step for the deadline.
+// silence answers every open task of the step for the deadline. Added signers
+// are not waited for any longer; it is the electors' answer that is due.
 func (r *run) silence(step string, v Verdict) {
+	r.dropGroups(step)
 	read := ReadDigest(r.st.Step(step).Reads, r.st.Form())
 	for _, id := range r.openTasks(step) {
-		if r.st.Task(id).State == TaskOpen { // an alternative may have closed it
+		if t := r.st.Task(id); t.State == TaskOpen { // an alternative may have closed it
 			r.emit(VoteCast{Step: step, Task: id, Verdict: v, FormRev: r.st.Rev(), Read: read, Silent: true})
 		}
 	}
@@ -47,6 +61,7 @@ func (r *run) silence(step string, v Verdict) {
 // with all the weight that was open. If the seat finds nobody, the step stays
 // with those it asked.
 func (r *run) escalate(step, to string) error {
+	r.dropGroups(step)
 	found, ok := r.facts.Escalate[step]
 	if !ok {
 		return fmt.Errorf("flow: the facts lack the escalation seat of step %q", step)
@@ -61,6 +76,33 @@ func (r *run) escalate(step, to string) error {
 	r.emit(Escalated{Step: step, Round: ss.Round, To: to, Void: r.openTasks(step),
 		Tasks: r.alternatives(ss, electors, weight, ByEscalate), Excluded: excluded})
 	return nil
+}
+
+// widen asks the escalation seat beside those who are asked already.
+func (r *run) widen(step, to string) error {
+	found, ok := r.facts.Escalate[step]
+	if !ok {
+		return fmt.Errorf("flow: the facts lack the seat that step %q widens to", step)
+	}
+	electors, excluded := r.admit(step, found)
+	ss := r.st.Step(step)
+	var tasks []Opening
+	for _, e := range electors {
+		if !r.asked(ss, e.Person) {
+			tasks = append(tasks, Opening{Task: taskID(ss.Name, ss.Round, ss.Tasks+1+len(tasks)), Elector: e, Origin: ByWiden})
+		}
+	}
+	if len(tasks) > 0 {
+		r.emit(Widened{Step: step, Round: ss.Round, To: to, Tasks: tasks, Excluded: excluded})
+	}
+	return nil
+}
+
+// asked says that the person has a task of the step's round that is not void.
+func (r *run) asked(ss *StepState, person string) bool {
+	return slices.ContainsFunc(r.st.Tasks, func(t Task) bool {
+		return t.Step == ss.Name && t.Round == ss.Round && t.State != TaskVoid && t.Elector.Person == person
+	})
 }
 
 // decided says that the person has a done task in the step's round: one
@@ -85,99 +127,4 @@ func (r *run) alternatives(ss *StepState, electors []Elector, weight int, origin
 		out = append(out, Opening{Task: taskID(ss.Name, ss.Round, ss.Tasks+1+i), Elector: e, Origin: origin, Group: group})
 	}
 	return out
-}
-
-// refresh follows changes of seats: in each open step, tasks of people who no
-// longer hold the asked seat go to those who do. A task whose seat is vacant
-// stays: a vacancy must not lower a threshold.
-func (r *run) refresh() error {
-	for _, name := range r.openSteps() {
-		if err := r.reseat(name); err != nil {
-			return err
-		}
-		r.judge(name)
-	}
-	return r.advance()
-}
-
-func (r *run) reseat(name string) error {
-	source, ok := r.facts.Electors[name]
-	if r.escalated(name) {
-		source, ok = r.facts.Escalate[name]
-	}
-	if !ok {
-		return fmt.Errorf("flow: the facts lack the electors of step %q", name)
-	}
-	fresh, excluded := r.admit(name, source)
-	if len(fresh) == 0 {
-		fresh, _ = r.admit(name, r.facts.Empty)
-	}
-	ss := r.st.Step(name)
-	ev := Reseated{Step: name, Round: ss.Round}
-	var gone []Task
-	for _, t := range r.st.Tasks {
-		if t.Step == name && t.State == TaskOpen && !holdsSeat(fresh, t.Elector) && seatFilled(fresh, t.Elector.Seat) {
-			gone, ev.Void = append(gone, t), append(ev.Void, t.ID)
-		}
-	}
-	ev.Tasks = r.newcomers(ss, fresh, gone)
-	if len(ev.Void)+len(ev.Tasks) == 0 {
-		return nil
-	}
-	for _, x := range excluded {
-		if !slices.Contains(ss.Excluded, x) {
-			ev.Excluded = append(ev.Excluded, x)
-		}
-	}
-	r.emit(ev)
-	return nil
-}
-
-// newcomers are tasks for electors who have none in this round. After an
-// escalation they take the place of those who are gone.
-func (r *run) newcomers(ss *StepState, fresh []Elector, gone []Task) []Opening {
-	var fit []Elector
-	for _, e := range fresh {
-		asked := slices.ContainsFunc(r.st.Tasks, func(t Task) bool {
-			return t.Step == ss.Name && t.Round == ss.Round && t.State != TaskVoid && t.Elector.Person == e.Person && !slices.Contains(gone, t)
-		})
-		if !asked {
-			fit = append(fit, e)
-		}
-	}
-	if r.escalated(ss.Name) {
-		if len(gone) == 0 {
-			return nil
-		}
-		out := r.alternatives(ss, fit, gone[0].Elector.Weight, ByRefresh)
-		for i := range out {
-			if gone[0].Group != "" {
-				out[i].Group = gone[0].Group
-			}
-		}
-		return out
-	}
-	var out []Opening
-	for i, e := range fit {
-		out = append(out, Opening{Task: taskID(ss.Name, ss.Round, ss.Tasks+1+i), Elector: e, Origin: ByRefresh})
-	}
-	return out
-}
-
-// escalated says that the step's round is with its escalation seat.
-func (r *run) escalated(step string) bool {
-	ss := r.st.Step(step)
-	return slices.ContainsFunc(r.st.Tasks, func(t Task) bool {
-		return t.Step == step && t.Round == ss.Round && t.Origin == ByEscalate
-	})
-}
-
-func holdsSeat(all []Elector, e Elector) bool {
-	return slices.ContainsFunc(all, func(x Elector) bool {
-		return x.Person == e.Person && x.Seat == e.Seat && x.For == e.For
-	})
-}
-
-func seatFilled(all []Elector, seat string) bool {
-	return slices.ContainsFunc(all, func(x Elector) bool { return x.Seat == seat })
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // advance brings the request to where its tree is now: it opens what is
@@ -25,7 +26,11 @@ func (r *run) advance() error {
 		}
 	}
 	if done {
-		r.emit(Closed{Status: Approved, Effects: some(r.def.OnApproved)})
+		closed := Closed{Status: Approved, Effects: some(r.def.OnApproved)}
+		if r.def.CloseOut != nil {
+			closed.CloseOut = r.facts.CloseOut.clean()
+		}
+		r.emit(closed)
 	}
 	return nil
 }
@@ -109,6 +114,9 @@ func (w *walk) choose(b *Block) (int, error) {
 
 func (w *walk) step(s *Step, before []string) (bool, error) {
 	w.reached = append(w.reached, s.Name)
+	if w.st.Step(s.Name) == nil && w.carry(s) {
+		return true, nil
+	}
 	if ss := w.st.Step(s.Name); ss == nil || ss.Status != StepOpen && ss.Status != StepPassed {
 		if err := w.open(s, before); err != nil {
 			return false, err
@@ -131,17 +139,18 @@ func (r *run) open(s *Step, before []string) error {
 		electors, more = r.admit(s.Name, r.facts.Empty)
 		excluded, fallback = append(excluded, more...), len(electors) > 0
 	}
-	round := 1
-	if ss := r.st.Step(s.Name); ss != nil {
-		round = ss.Round + 1
-	}
+	drawn := r.draw(s, &electors)
+	round := r.nextRound(s.Name)
 	var tasks []Opening
+	turn := false // somebody has the turn
 	for i, e := range electors {
 		o := Opening{Task: taskID(s.Name, round, i+1), Elector: e, Origin: ByRule}
 		if v := r.kept(s.Name, e); v != nil {
 			o.Origin, o.Vote = ByCarry, v.Task
 		} else if v := r.given(s, e, before); v != nil {
 			o.Origin, o.Vote = ByDedupe, v.Task
+		} else {
+			o.Waits, turn = s.Rule.InTurn && turn, true
 		}
 		tasks = append(tasks, o)
 	}
@@ -150,8 +159,23 @@ func (r *run) open(s *Step, before []string) error {
 	onDue := s.OnDue
 	onDue.Remind = some(onDue.Remind)
 	r.emit(StepOpened{Step: s.Name, Round: round, Rule: s.Rule, Reads: some(s.Reads), OnDue: onDue, Due: due,
-		Tasks: tasks, Excluded: excluded, Fallback: fallback})
+		Tasks: tasks, Excluded: excluded, Fallback: fallback, Drawn: drawn})
 	return nil
+}
+
+// nextRound numbers the step's rounds; after a migration the name may have
+// belonged to another step, whose tasks keep their numbers.
+func (r *run) nextRound(step string) int {
+	round := 0
+	if ss := r.st.Step(step); ss != nil {
+		round = ss.Round
+	}
+	for _, t := range r.st.Tasks {
+		if strings.HasPrefix(t.ID, step+"#") {
+			round = max(round, t.Round)
+		}
+	}
+	return round + 1
 }
 
 // some makes an empty list nil, as JSON does on the way back.
@@ -177,6 +201,8 @@ func (r *run) admit(step string, found []Elector) (in []Elector, out []Exclusion
 		seen[e.Person] = true
 		if req := r.st.Requester; r.def.Policy.NotRequester && (e.Person == req || e.For == req) {
 			out = append(out, Exclusion{Elector: e, Why: SelfApproval})
+		} else if why, barred := r.barred(step, e); barred {
+			out = append(out, Exclusion{Elector: e, Why: why})
 		} else if other := r.conflict(step, e); other != "" {
 			out = append(out, Exclusion{Elector: e, Why: NotDistinct, Step: other})
 		} else {
@@ -190,7 +216,7 @@ func (r *run) admit(step string, found []Elector) (in []Elector, out []Exclusion
 func (r *run) kept(step string, e Elector) *Vote {
 	for i := range r.st.Votes {
 		v := &r.st.Votes[i]
-		if v.Live && !v.Silent && v.Step == step && v.Elector.Person == e.Person && v.Elector.Seat == e.Seat && v.Elector.For == e.For {
+		if v.Live && !v.Silent && v.Step == step && v.Within == "" && v.Elector.Person == e.Person && v.Elector.Seat == e.Seat && v.Elector.For == e.For {
 			return v
 		}
 	}
@@ -231,14 +257,21 @@ func (r *run) lapseUncarried(step string, tasks []Opening) {
 }
 
 // judge settles a step whose outcome is certain; a failed step rejects the
-// request.
+// request. Added signers come first: their no is a no, and the step waits for
+// those whom an elector who approved wanted to hear.
 func (r *run) judge(step string) {
 	ss := r.st.Step(step)
 	if ss.Status != StepOpen {
 		return
 	}
+	outcome := r.judgeGroups(step)
 	tally := r.st.Tally(step)
-	outcome := ss.Rule.Settle(tally)
+	if outcome == Undecided {
+		outcome = ss.Rule.Settle(tally)
+		if outcome == Passed && r.waitsForSigners(step) {
+			return
+		}
+	}
 	if outcome == Undecided {
 		return
 	}

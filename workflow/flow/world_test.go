@@ -29,6 +29,10 @@ type world struct {
 	guards map[string]bool
 	due    map[string]flow.Due
 	weight map[string]int // by person
+	barred map[string]map[string]flow.Code
+	held   map[string]bool
+	seed   string
+	out    flow.Due // of the close-out
 }
 
 var epoch = time.Date(2026, 11, 2, 1, 0, 0, 0, time.UTC)
@@ -53,7 +57,8 @@ func (w *world) electors(seats ...string) []flow.Elector {
 
 func (w *world) facts() flow.Facts {
 	f := flow.Facts{Now: w.now, Electors: map[string][]flow.Elector{}, Escalate: map[string][]flow.Elector{},
-		Guards: w.guards, Due: w.due}
+		Guards: w.guards, Due: w.due, Barred: w.barred, Held: w.held, Seed: w.seed, CloseOut: w.out,
+		CC: w.electors(w.def.Policy.CC...), Stop: w.electors(w.def.Policy.Stop...)}
 	for _, s := range w.def.Steps() {
 		f.Electors[s.Name] = w.electors(s.Ask...)
 		f.Escalate[s.Name] = w.electors(s.OnDue.Escalate)
@@ -130,8 +135,10 @@ func (w *world) invariants() {
 		if open := w.st.OpenTasks(); len(open) > 0 {
 			w.t.Fatalf("%s with open tasks %+v", w.st.Status, open)
 		}
-		if timers := w.st.Timers(); len(timers) > 0 {
-			w.t.Fatalf("%s with armed timers %+v", w.st.Status, timers)
+		for _, timer := range w.st.Timers() {
+			if w.st.Status != flow.Approved || timer.Step != flow.CloseOutTimer {
+				w.t.Fatalf("%s with an armed timer %+v", w.st.Status, timer)
+			}
 		}
 	}
 	ids, tasks := map[string]bool{}, map[string]flow.Task{}
@@ -153,6 +160,28 @@ func (w *world) invariants() {
 	}
 	w.dutiesApart()
 	w.votesCurrent()
+	w.signersHeard()
+}
+
+// signersHeard: no step passes while somebody who approved it still waits for
+// the answer of a signer, and no group that said no is behind a pass.
+func (w *world) signersHeard() {
+	w.t.Helper()
+	for _, g := range w.st.Groups {
+		ss := w.st.Step(g.Step)
+		if ss.Status != flow.StepPassed || ss.Round != g.Round {
+			continue
+		}
+		if g.Outcome == flow.Failed || g.Outcome == flow.Undecided && w.heeded(g) {
+			w.t.Fatalf("step %s passed without %+v", ss.Name, g)
+		}
+	}
+}
+
+// heeded says that the elector who added the group has approved.
+func (w *world) heeded(g flow.SignerGroup) bool {
+	p := w.st.Task(g.Parent)
+	return p.State == flow.TaskDone && p.Verdict == flow.Approve
 }
 
 // dutiesApart: nobody decides his own request, and nobody has two live votes
@@ -193,10 +222,14 @@ func (w *world) votesCurrent() {
 	}
 	for _, ss := range w.st.Steps {
 		tally := w.st.Tally(ss.Name)
-		if out := ss.Rule.Settle(tally); ss.Status == flow.StepPassed && out != flow.Passed {
+		window := ss.Rule.Kind == flow.Objection // which time alone ends
+		if out := ss.Rule.Settle(tally); ss.Status == flow.StepPassed && out != flow.Passed && !window {
 			w.t.Fatalf("step %s passed with %+v", ss.Name, tally)
 		}
-		if ss.Status == flow.StepOpen && ss.Rule.Settle(tally) != flow.Undecided {
+		waits := slices.ContainsFunc(w.st.Groups, func(g flow.SignerGroup) bool {
+			return g.Step == ss.Name && g.Round == ss.Round && g.Outcome == flow.Undecided && w.heeded(g)
+		})
+		if ss.Status == flow.StepOpen && ss.Rule.Settle(tally) != flow.Undecided && !waits {
 			w.t.Fatalf("step %s is open with %+v", ss.Name, tally)
 		}
 	}

@@ -1,0 +1,111 @@
+package flow
+
+import "slices"
+
+// AmendBase is what an amendment starts from: the approved request, by its
+// identifier and the head of its chain.
+func AmendBase(request, head string, st State) *Base {
+	b := &Base{Request: request, Head: head, Rev: st.Rev()}
+	for _, ss := range st.Steps {
+		if ss.Status != StepPassed {
+			continue
+		}
+		step := BaseStep{Step: ss.Name, Read: ReadDigest(ss.Reads, st.Form()), Rule: ss.Rule, Reads: ss.Reads}
+		for _, v := range st.Votes {
+			if v.Live && v.Step == ss.Name && v.Within == "" {
+				step.Votes = append(step.Votes, CarriedVote{Task: v.Task, Elector: v.Elector, By: v.By, Verdict: v.Verdict, Silent: v.Silent})
+			}
+		}
+		b.Steps = append(b.Steps, step)
+	}
+	return b
+}
+
+// carry passes a step of an amendment that nothing has changed for. It is
+// asked the first time only: a step that was sent back is asked again.
+func (r *run) carry(s *Step) bool {
+	if r.st.Amends == nil {
+		return false
+	}
+	for _, b := range r.st.Amends.Steps {
+		if b.Step != s.Name || len(b.Votes) == 0 || b.Rule.Kind == Objection || b.Read != ReadDigest(b.Reads, r.st.Form()) {
+			continue
+		}
+		r.emit(StepCarried{Step: b.Step, Rule: b.Rule, Reads: some(b.Reads), Votes: b.Votes})
+		return true
+	}
+	return false
+}
+
+// stop ends what was approved, at once.
+func (r *run) stop(c Stop) error {
+	if r.st.Status != Approved && r.st.Status != Open {
+		return r.wrongState()
+	}
+	can := slices.Clone(r.facts.Stop)
+	if r.st.Status == Approved {
+		for _, v := range r.st.Votes {
+			if v.Live && v.Verdict == Approve && !slices.ContainsFunc(can, func(e Elector) bool { return e.Person == v.Elector.Person }) {
+				can = append(can, v.Elector)
+			}
+		}
+	}
+	i := slices.IndexFunc(can, func(e Elector) bool { return e.Person == c.By.Person && c.By.Person != "" })
+	if i < 0 || c.By.Person == r.st.Requester {
+		return refuse(NotStoppable, "只有审批过的岗位和上级可以叫停", "only those who decided, and those above them, can stop it", Who{can})
+	}
+	r.by.Seat, r.by.For = can[i].Seat, can[i].For
+	r.end(Stopped, c.Note)
+	return nil
+}
+
+func (r *run) supersede(c Supersede) error {
+	if r.st.Status != Approved {
+		return nil // stopped meanwhile, or told twice
+	}
+	r.emit(Closed{Status: Superseded, By: c.Request})
+	return nil
+}
+
+func (r *run) closeOut(c CloseOut) error {
+	if r.st.Status != Approved || r.st.CloseOut == nil {
+		return refuse(NoCloseOut, "这份申请不需要结项，或还没有通过", "this request owes no report, or is not approved", nil)
+	}
+	if c.By.Person != r.st.Requester {
+		return refuse(NotRequester, "只有申请人可以提交结项材料", "only the requester closes it out", nil)
+	}
+	r.emit(ClosedOut{Report: c.Report, Note: c.Note})
+	return nil
+}
+
+// migrate moves the request to the version r.def: steps keep their votes under
+// their new names, what has no successor is dropped, and the tree is walked
+// again.
+func (r *run) migrate(c Migrate) error {
+	if r.st.Status != Open && r.st.Status != Returned {
+		return r.wrongState()
+	}
+	if r.st.Hash == r.def.Hash {
+		return nil
+	}
+	ev := Migrated{From: r.st.Hash, To: r.def.Hash, Steps: c.Steps, Note: c.Note}
+	if len(ev.Steps) == 0 {
+		ev.Steps = nil
+	}
+	for _, ss := range r.st.Steps {
+		name := ss.Name
+		if to, ok := c.Steps[name]; ok {
+			name = to
+		}
+		if r.def.Step(name) == nil {
+			ev.Gone = append(ev.Gone, ss.Name)
+		}
+	}
+	for _, name := range ev.Gone {
+		if r.st.Step(name).Status == StepOpen {
+			r.drop(name, WhyMigrated)
+		}
+	}
+	r.emit(ev)
+	return r.advance()
+}
