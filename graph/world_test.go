@@ -185,9 +185,12 @@ func put(tx *store.Tx, m tell.Message) { notify.Put(tx, notify.Message(m)) }
 
 func (w *world) Tell(*store.Tx, repair.Message) {}
 
-func (w *world) Request(ctx context.Context, tx *store.Tx, actor org.Actor, p repair.Part) (outbox.Ref, error) {
-	out, err := w.workflow.SubmitIn(ctx, tx, actor, workflow.SubmitInput{Definition: "office.property", Unit: "technical", Form: partForm(p.Text, p.Amount, p.Number)})
-	return outbox.Ref{Kind: "req", ID: out.Request}, err
+func (w *world) AskRequest(ctx context.Context, r *store.Reads, actor org.Actor) (func(context.Context, *store.Tx, repair.Part) (outbox.Ref, error), error) {
+	submit, err := w.workflow.AskSubmit(ctx, r, actor, "office.property")
+	return func(ctx context.Context, tx *store.Tx, part repair.Part) (outbox.Ref, error) {
+		out, err := submit(ctx, tx, workflow.SubmitInput{Definition: "office.property", Unit: "technical", Form: partForm(part.Text, part.Amount, part.Number)})
+		return outbox.Ref{Kind: "req", ID: out.Request}, err
+	}, err
 }
 
 func (w *world) MayRead(ctx context.Context, actor org.Actor, ref outbox.Ref) (bool, error) {

@@ -68,24 +68,38 @@ func hashPersonal(key []byte, salt, value string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
+// Proves says whether the value is the one that the row's hash was made of.
+func (p *Personal) Proves(key []byte) bool {
+	return hmac.Equal([]byte(hashPersonal(key, p.Salt, p.Value)), []byte(p.Hash))
+}
+
 // PersonalOf reads the values of subjects by field. A subject without values
 // is not in the map. It takes no actor: who may look is the caller's rule.
 func PersonalOf(ctx context.Context, q bun.IDB, subjects ...id.ID) (map[id.ID]map[string]string, error) {
-	out := map[id.ID]map[string]string{}
-	if len(subjects) == 0 {
-		return out, nil
-	}
-	var rows []Personal
-	if err := noRows(q.NewSelect().Model(&rows).Where("subject IN (?)", bun.List(subjects)).Scan(ctx)); err != nil {
+	r := store.NewReads(q)
+	values := AskPersonal(r, subjects...)
+	if err := r.Run(ctx); err != nil {
 		return nil, err
 	}
-	for _, r := range rows {
-		if out[r.Subject] == nil {
-			out[r.Subject] = map[string]string{}
-		}
-		out[r.Subject][r.Field] = r.Value
+	return values(), nil
+}
+
+// AskPersonal is PersonalOf beside other reads; it answers once they have run.
+func AskPersonal(r *store.Reads, subjects ...id.ID) func() map[id.ID]map[string]string {
+	var rows []Personal
+	if len(subjects) > 0 {
+		r.SQL(&rows, `SELECT * FROM personal WHERE subject IN (?)`, bun.List(subjects))
 	}
-	return out, nil
+	return func() map[id.ID]map[string]string {
+		out := map[id.ID]map[string]string{}
+		for _, r := range rows {
+			if out[r.Subject] == nil {
+				out[r.Subject] = map[string]string{}
+			}
+			out[r.Subject][r.Field] = r.Value
+		}
+		return out
+	}
 }
 
 // Names gives the full names of people. Somebody erased, or whose name was

@@ -173,9 +173,12 @@ func (w *world) Incident(ctx context.Context, q bun.IDB, incident id.ID) (repair
 	return repair.IncidentInfo(info), err
 }
 
-func (w *world) Request(ctx context.Context, tx *store.Tx, actor org.Actor, p repair.Part) (outbox.Ref, error) {
-	out, err := w.deps.Workflow.SubmitIn(ctx, tx, actor, workflow.SubmitInput{Definition: "office.property", Unit: "technical", Form: partForm(p.Text, p.Amount, p.Number)})
-	return outbox.Ref{Kind: "req", ID: out.Request}, err
+func (w *world) AskRequest(ctx context.Context, r *store.Reads, actor org.Actor) (func(context.Context, *store.Tx, repair.Part) (outbox.Ref, error), error) {
+	submit, err := w.deps.Workflow.AskSubmit(ctx, r, actor, "office.property")
+	return func(ctx context.Context, tx *store.Tx, part repair.Part) (outbox.Ref, error) {
+		out, err := submit(ctx, tx, workflow.SubmitInput{Definition: "office.property", Unit: "technical", Form: partForm(part.Text, part.Amount, part.Number)})
+		return outbox.Ref{Kind: "req", ID: out.Request}, err
+	}, err
 }
 
 func (w *world) cards() map[string]trace.Cards {

@@ -1,7 +1,6 @@
 package workflow
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"slices"
@@ -12,8 +11,6 @@ import (
 	"kelian/internal/store"
 	"kelian/org"
 	"kelian/workflow/flow"
-
-	"github.com/uptrace/bun"
 )
 
 // outsideUnit is the unit whose heads are the outside party of that name.
@@ -30,12 +27,12 @@ type place struct {
 // expression.
 type found map[string][]flow.Elector
 
-// find resolves seat expressions in one statement, however many there are:
+// askSeats resolves seat expressions in one statement, however many there are:
 // who holds each seat now, and to whom those delegated it. own is a seat by
 // name that is resolved beside them, "" = none. A seat its holder delegated is
 // answered by the delegate on the holder's behalf, unless the delegate is the
 // requester.
-func (s *Service) find(ctx context.Context, q bun.IDB, exprs map[string]SeatExpr, own string, at place, now time.Time) (found, error) {
+func askSeats(r *store.Reads, exprs map[string]SeatExpr, own string, at place, now time.Time) func() found {
 	sources := slices.Sorted(maps.Keys(exprs))
 	b := &asks{at: at}
 	for k, src := range sources {
@@ -44,16 +41,18 @@ func (s *Service) find(ctx context.Context, q bun.IDB, exprs map[string]SeatExpr
 	if own != "" {
 		b.named(len(sources), own)
 	}
+	var rows []answer
+	if len(b.seats)+len(b.units) > 0 {
+		query, args := b.query(now)
+		r.SQL(&rows, query, args...)
+	}
+	return func() found { return seatsFound(rows, sources, own, at.requester) }
+}
+
+func seatsFound(rows []answer, sources []string, own, requester string) found {
 	out := found{}
 	for _, src := range sources {
 		out[src] = []flow.Elector{}
-	}
-	if len(b.seats)+len(b.units) == 0 {
-		return out, nil
-	}
-	var rows []answer
-	if err := b.query(q, now).Scan(ctx, &rows); err != nil && !store.NoRows(err) {
-		return nil, err
 	}
 	depth := map[int]int{}
 	for _, r := range rows {
@@ -67,10 +66,10 @@ func (s *Service) find(ctx context.Context, q bun.IDB, exprs map[string]SeatExpr
 			src = sources[r.K]
 		}
 		if r.Depth == depth[r.K] {
-			out[src] = r.join(out[src], at.requester)
+			out[src] = r.join(out[src], requester)
 		}
 	}
-	return out, nil
+	return out
 }
 
 // ownPrefix keeps the seat asked for by name apart from expressions.
@@ -177,7 +176,7 @@ func unitFrom(colleges int) string {
 
 const inForce = ` %[1]s.from_at <= ? AND (%[1]s.until_at IS NULL OR %[1]s.until_at > ?) `
 
-func (b *asks) query(q bun.IDB, now time.Time) *bun.RawQuery {
+func (b *asks) query(now time.Time) (string, []any) {
 	var sql strings.Builder
 	var args []any
 	with := []string{}
@@ -210,5 +209,5 @@ func (b *asks) query(q bun.IDB, now time.Time) *bun.RawQuery {
 		args = append(args, now, now, now, now, now, now)
 	}
 	sql.WriteString(strings.Join(parts, ` UNION ALL`) + ` ORDER BY 1, 2, 3, 4, 5`)
-	return q.NewRaw(sql.String(), args...)
+	return sql.String(), args
 }

@@ -151,7 +151,7 @@ func (s *Service) Forecast(ctx context.Context, actor org.Actor, definition, uni
 	if at.form, out.Problems, err = s.tryForm(d, form, now); err != nil {
 		return out, err
 	}
-	facts, _, err := s.facts(ctx, s.db.R, d, "", at, now, cal)
+	facts, err := s.facts(ctx, s.db.R, d, at, now, cal)
 	if err != nil {
 		return out, err
 	}

@@ -6,71 +6,114 @@ import (
 	"fmt"
 	"time"
 
+	"kelian/internal/store"
 	"kelian/org/calendar"
 	"kelian/workflow/flow"
 
 	"github.com/uptrace/bun"
 )
 
-// facts collects what the core needs to know for one command: who holds every
-// seat that the definition asks, what its guards say of the form, and when
-// each step would be due. It is one statement on the directory; own is a seat
+// askFacts collects what the core needs to know for one command: who holds
+// every seat that the definition asks, what its guards say of the form, and
+// when each step would be due. It is one read of the directory; own is a seat
 // that is resolved beside them (see found.holds).
-func (s *Service) facts(ctx context.Context, q bun.IDB, d *Definition, own string, at place, now time.Time, cal *calendar.Calendar) (flow.Facts, found, error) {
-	f := flow.Facts{Now: now, Electors: map[string][]flow.Elector{}, Escalate: map[string][]flow.Elector{}, Due: map[string]flow.Due{}}
-	people, err := s.find(ctx, q, d.Seats, own, at, now)
-	if err != nil {
-		return f, nil, err
-	}
-	for _, step := range d.Flow.Steps() {
-		list := []flow.Elector{}
-		for _, src := range step.Ask {
-			list = append(list, people[src]...)
+func askFacts(r *store.Reads, d *Definition, own string, at place, now time.Time, cal *calendar.Calendar) func() (flow.Facts, found, error) {
+	seats := askSeats(r, d.Seats, own, at, now)
+	return func() (flow.Facts, found, error) {
+		people := seats()
+		f := flow.Facts{Now: now, Electors: map[string][]flow.Elector{}, Escalate: map[string][]flow.Elector{}, Due: map[string]flow.Due{}}
+		for _, step := range d.Flow.Steps() {
+			list := []flow.Elector{}
+			for _, src := range step.Ask {
+				list = append(list, people[src]...)
+			}
+			f.Electors[step.Name] = list
+			if step.OnDue.Escalate != "" {
+				f.Escalate[step.Name] = people[step.OnDue.Escalate]
+			}
+			f.Due[step.Name] = dueOf(d, step, cal, now)
 		}
-		f.Electors[step.Name] = list
-		if step.OnDue.Escalate != "" {
-			f.Escalate[step.Name] = people[step.OnDue.Escalate]
+		if d.Flow.Policy.Empty != "" {
+			f.Empty = people[d.Flow.Policy.Empty]
 		}
-		f.Due[step.Name] = dueOf(d, step, cal, now)
+		var err error
+		f.Guards, err = d.Guards(at.form, now)
+		return f, people, err
 	}
-	if d.Flow.Policy.Empty != "" {
-		f.Empty = people[d.Flow.Policy.Empty]
-	}
-	f.Guards, err = d.Guards(at.form, now)
-	return f, people, err
 }
 
-// facts of the thread's own request, for the form as it stands in the thread.
-func (t *thread) facts(ctx context.Context, own string) (flow.Facts, found, error) {
+func (s *Service) facts(ctx context.Context, q bun.IDB, d *Definition, at place, now time.Time, cal *calendar.Calendar) (flow.Facts, error) {
+	r := store.NewReads(q)
+	ask := askFacts(r, d, "", at, now, cal)
+	if err := r.Run(ctx); err != nil {
+		return flow.Facts{}, err
+	}
+	facts, _, err := ask()
+	return facts, err
+}
+
+// askFacts of the thread's own request, for the form as it stands in the
+// thread.
+func (t *thread) askFacts(r *store.Reads, own string) func() (flow.Facts, found, error) {
 	at := place{unit: t.row.Unit, requester: t.row.Requester.String(), form: t.filled}
-	return t.svc.facts(ctx, t.tx, t.def, own, at, t.now, t.cal)
+	return askFacts(r, t.def, own, at, t.now, t.cal)
 }
 
-// desk asks the desks for the facts that the definition records.
-func (t *thread) desk(ctx context.Context) (map[string]flow.JSON, error) {
+func (t *thread) facts(ctx context.Context, own string) (flow.Facts, found, error) {
+	r := store.NewReads(t.tx)
+	ask := t.askFacts(r, own)
+	if err := r.Run(ctx); err != nil {
+		return flow.Facts{}, nil, err
+	}
+	return ask()
+}
+
+// ask is the facts for a new revision of the form, with those of the desks
+// that the definition records, in one round trip.
+func (t *thread) ask(ctx context.Context) (flow.Facts, map[string]flow.JSON, error) {
+	r := store.NewReads(t.tx)
+	askFacts, askDesk := t.askFacts(r, ""), t.askDesk(r)
+	if err := r.Run(ctx); err != nil {
+		return flow.Facts{}, nil, err
+	}
+	desk, err := askDesk()
+	if err != nil {
+		return flow.Facts{}, nil, err
+	}
+	facts, _, err := askFacts()
+	return facts, desk, err
+}
+
+func (t *thread) askDesk(r *store.Reads) func() (map[string]flow.JSON, error) {
 	if len(t.def.Facts) == 0 {
-		return nil, nil
+		return func() (map[string]flow.JSON, error) { return nil, nil }
 	}
 	form := t.filled.plainForm()
-	out := make(map[string]flow.JSON, len(t.def.Facts))
+	asked := make(map[string]func() (any, error), len(t.def.Facts))
 	for _, name := range t.def.Facts {
-		source := t.svc.Facts[name]
-		if source == nil { // of a version whose desk is gone
-			continue
+		if source := t.svc.Facts[name]; source != nil { // nil: of a version whose desk is gone
+			asked[name] = source.AskFact(r, name, form, t.row.ID)
 		}
-		v, err := source.Fact(ctx, t.tx, name, form)
-		if err != nil {
-			return nil, fmt.Errorf("workflow: the fact %s: %w", name, err)
-		}
-		raw, err := json.Marshal(v)
-		if err != nil {
-			return nil, fmt.Errorf("workflow: the fact %s: %w", name, err)
-		}
-		canon, err := flow.Canonical(raw)
-		if err != nil {
-			return nil, fmt.Errorf("workflow: the fact %s: %w", name, err)
-		}
-		out[name] = flow.JSON(canon)
 	}
-	return out, nil
+	return func() (map[string]flow.JSON, error) {
+		out := make(map[string]flow.JSON, len(asked))
+		for name, answer := range asked {
+			v, err := answer()
+			if err == nil {
+				out[name], err = canonical(v)
+			}
+			if err != nil {
+				return nil, fmt.Errorf("workflow: the fact %s: %w", name, err)
+			}
+		}
+		return out, nil
+	}
+}
+
+func canonical(v any) (flow.JSON, error) {
+	raw, err := json.Marshal(v)
+	if err == nil {
+		raw, err = flow.Canonical(raw)
+	}
+	return flow.JSON(raw), err
 }

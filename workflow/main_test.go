@@ -18,8 +18,6 @@ import (
 	"kelian/org"
 	"kelian/workflow"
 	"kelian/workflow/flow"
-
-	"github.com/uptrace/bun"
 )
 
 func TestMain(m *testing.M) { testkit.Main(m) }
@@ -38,9 +36,9 @@ type fed struct {
 // deskFacts answers every fact the same way and counts the questions.
 type deskFacts struct{ asked []string }
 
-func (d *deskFacts) Fact(_ context.Context, _ bun.IDB, name string, form map[string]any) (any, error) {
+func (d *deskFacts) AskFact(_ *store.Reads, name string, form map[string]any, _ id.ID) func() (any, error) {
 	d.asked = append(d.asked, name)
-	return map[string]any{"fact": name, "fields": len(form)}, nil
+	return func() (any, error) { return map[string]any{"fact": name, "fields": len(form)}, nil }
 }
 
 // named is the identifier of somebody or something in the tests.

@@ -119,7 +119,7 @@ func (s *Service) ahead(ctx context.Context, r *row, d *Definition) (map[string]
 	if at.form, _, err = s.tryForm(d, form, now); err != nil {
 		return nil, err
 	}
-	facts, _, err := s.facts(ctx, s.db.R, d, "", at, now, cal)
+	facts, err := s.facts(ctx, s.db.R, d, at, now, cal)
 	if err != nil {
 		return nil, err
 	}

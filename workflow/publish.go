@@ -163,14 +163,23 @@ func (s *Service) Definitions(ctx context.Context, actor org.Actor) ([]Listed, e
 
 // current is the version that a new request of the kind is pinned to.
 func (s *Service) current(ctx context.Context, q bun.IDB, key string) (id.ID, *Definition, error) {
-	var v id.ID
-	err := q.NewRaw(`SELECT id FROM version WHERE definition = ? AND state = 'PUBLISHED'`, key).Scan(ctx, &v)
-	if store.NoRows(err) {
-		return v, nil, fault.Missing().At("definition")
+	r := store.NewReads(q)
+	current := s.askCurrent(r, key)
+	if err := r.Run(ctx); err != nil {
+		return id.Nil, nil, err
 	}
-	if err != nil {
-		return v, nil, store.Busy(err)
+	return current(ctx, q)
+}
+
+// askCurrent is current beside other reads.
+func (s *Service) askCurrent(r *store.Reads, key string) func(context.Context, bun.IDB) (id.ID, *Definition, error) {
+	var versions []id.ID
+	r.SQL(&versions, `SELECT id FROM version WHERE definition = ? AND state = 'PUBLISHED'`, key)
+	return func(ctx context.Context, q bun.IDB) (id.ID, *Definition, error) {
+		if len(versions) == 0 {
+			return id.Nil, nil, fault.Missing().At("definition")
+		}
+		d, err := s.version(ctx, q, versions[0])
+		return versions[0], d, err
 	}
-	d, err := s.version(ctx, q, v)
-	return v, d, err
 }

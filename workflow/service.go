@@ -20,8 +20,11 @@ import (
 // FactSource is a desk that knows something a definition records at each
 // submission, e.g. whether the keeper has the thing in stock. The answer
 // becomes JSON in the request's first event, so it holds no personal data.
+//
+// AskFact adds its reads to r and answers once they have run. The request may
+// itself hold what its form asks for.
 type FactSource interface {
-	Fact(ctx context.Context, q bun.IDB, name string, form map[string]any) (any, error)
+	AskFact(r *store.Reads, name string, form map[string]any, request id.ID) func() (any, error)
 }
 
 // Options is what the service is bound to.

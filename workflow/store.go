@@ -45,22 +45,32 @@ const (
 // load locks a request and reads all that its next event depends on, in one
 // statement; an absent one is fault.Missing.
 func (s *Service) load(ctx context.Context, tx *store.Tx, where string, key id.ID, now time.Time, cal *calendar.Calendar) (*thread, error) {
-	t := &thread{svc: s, tx: tx, now: now, cal: cal}
-	err := tx.NewRaw(`SELECT * FROM request WHERE `+where+` ?`, key, s.db.Lock(false)).Scan(ctx, &t.row)
-	if store.NoRows(err) {
-		return nil, fault.Missing()
-	}
-	if err != nil {
+	r := store.NewReads(tx)
+	loaded := s.askLoad(r, tx, where, key, now, cal)
+	if err := r.Run(ctx); err != nil {
 		return nil, err
 	}
-	if t.def, err = s.version(ctx, tx, t.row.VersionID); err != nil {
-		return nil, err
+	return loaded(ctx)
+}
+
+// askLoad is load beside other reads.
+func (s *Service) askLoad(r *store.Reads, tx *store.Tx, where string, key id.ID, now time.Time, cal *calendar.Calendar) func(context.Context) (*thread, error) {
+	var rows []row
+	r.SQL(&rows, `SELECT * FROM request WHERE `+where+` ?`, key, s.db.Lock(false))
+	return func(ctx context.Context) (_ *thread, err error) {
+		if len(rows) == 0 {
+			return nil, fault.Missing()
+		}
+		t := &thread{svc: s, tx: tx, now: now, cal: cal, row: rows[0]}
+		if t.def, err = s.version(ctx, tx, t.row.VersionID); err != nil {
+			return nil, err
+		}
+		if t.st, err = readState(t.row.State); err != nil {
+			return nil, err
+		}
+		t.before, t.apart, t.filled = t.st, readApart(t.row.Apart), stored(t.row.Form)
+		return t, nil
 	}
-	if t.st, err = readState(t.row.State); err != nil {
-		return nil, err
-	}
-	t.before, t.apart, t.filled = t.st, readApart(t.row.Apart), stored(t.row.Form)
-	return t, nil
 }
 
 func readState(text string) (flow.State, error) {

@@ -44,59 +44,73 @@ func (s *Service) Submit(ctx context.Context, actor org.Actor, in SubmitInput) (
 		return Outcome{}, err
 	}
 	return store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "submitRequest", in.IdempotencyKey, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
-		return s.submit(ctx, tx, actor, in, now, cal)
+		r := store.NewReads(tx)
+		submit := s.askSubmit(r, actor, in.Definition, now, cal)
+		if err := r.Run(ctx); err != nil {
+			return Outcome{}, err
+		}
+		return submit(ctx, tx, in)
 	})
 }
 
-// SubmitIn is Submit inside the transaction of a desk that asks for an approval
-// as part of its own act.
-func (s *Service) SubmitIn(ctx context.Context, tx *store.Tx, actor org.Actor, in SubmitInput) (Outcome, error) {
+// AskSubmit is Submit inside the transaction of a desk that asks for an approval
+// as part of its own act: it adds to the desk's reads what a request of the
+// definition needs, and gives what opens one once they have run.
+func (s *Service) AskSubmit(ctx context.Context, r *store.Reads, actor org.Actor, definition string) (func(context.Context, *store.Tx, SubmitInput) (Outcome, error), error) {
 	now, cal, err := s.now(ctx)
 	if err != nil {
-		return Outcome{}, err
+		return nil, err
 	}
-	return s.submit(ctx, tx, actor, in, now, cal)
+	return s.askSubmit(r, actor, definition, now, cal), nil
 }
 
-func (s *Service) submit(ctx context.Context, tx *store.Tx, actor org.Actor, in SubmitInput, now time.Time, cal *calendar.Calendar) (Outcome, error) {
-	actor, err := org.Judge(ctx, tx, actor, now)
+func (s *Service) askSubmit(r *store.Reads, actor org.Actor, definition string, now time.Time, cal *calendar.Calendar) func(context.Context, *store.Tx, SubmitInput) (Outcome, error) {
+	judged, current := org.AskJudge(r, actor, now), s.askCurrent(r, definition)
+	return func(ctx context.Context, tx *store.Tx, in SubmitInput) (Outcome, error) {
+		actor, err := judged()
+		if err != nil {
+			return Outcome{}, err
+		}
+		unit, seat, err := s.standing(actor, in.Unit)
+		if err != nil {
+			return Outcome{}, err
+		}
+		version, def, err := current(ctx, tx)
+		if err != nil {
+			return Outcome{}, err
+		}
+		t := &thread{svc: s, tx: tx, def: def, now: now, cal: cal, actor: actor.Person, seat: seat}
+		t.row = row{ID: s.NewID(), Series: seriesOf(in.Definition), Year: now.In(s.Location).Year(), Definition: in.Definition, VersionID: version,
+			Requester: actor.Person, Unit: unit, Urgent: in.Urgent, VerifyCode: id.Secret(10), OpenedAt: now}
+		return t.open(ctx, in)
+	}
+}
+
+// open makes the thread's row a request.
+func (t *thread) open(ctx context.Context, in SubmitInput) (Outcome, error) {
+	form, err := t.fill(in.Form, 1, nil)
 	if err != nil {
 		return Outcome{}, err
 	}
-	unit, seat, err := s.standing(actor, in.Unit)
+	facts, desk, err := t.ask(ctx)
 	if err != nil {
 		return Outcome{}, err
 	}
-	version, def, err := s.current(ctx, tx, in.Definition)
-	if err != nil {
-		return Outcome{}, err
-	}
-	t := &thread{svc: s, tx: tx, def: def, now: now, cal: cal, actor: actor.Person, seat: seat}
-	t.row = row{ID: s.NewID(), Series: seriesOf(in.Definition), Year: now.In(s.Location).Year(), Definition: in.Definition, VersionID: version,
-		Requester: actor.Person, Unit: unit, Urgent: in.Urgent, VerifyCode: id.Secret(10), OpenedAt: now}
-	form, desk, err := t.fill(ctx, in.Form, 1, nil)
-	if err != nil {
-		return Outcome{}, err
-	}
-	facts, _, err := t.facts(ctx, "")
-	if err != nil {
-		return Outcome{}, err
-	}
-	by := flow.Actor{Person: actor.Person.String(), Seat: seat, Door: flow.Console}
+	by := flow.Actor{Person: t.row.Requester.String(), Seat: t.seat, Door: flow.Console}
 	if err := t.apply(ctx, flow.Submit{By: by, Form: form, Desk: desk}, facts); err != nil {
 		return Outcome{}, err
 	}
-	t.row.Search = store.SearchText(t.row.Title, def.Flow.Title.Zh, def.Flow.Title.En)
+	t.row.Search = store.SearchText(t.row.Title, t.def.Flow.Title.Zh, t.def.Flow.Title.En)
 	if err := t.save("workflow.submit", true); err != nil {
 		return Outcome{}, err
 	}
 	for _, ref := range in.Refs {
-		outbox.Link(tx, ref, t.row.ref(), "asked", now)
+		outbox.Link(t.tx, ref, t.row.ref(), "asked", t.now)
 	}
 	// The number comes last: its counter is locked until the commit.
 	series := fmt.Sprintf("request.%s.%d", t.row.Series, t.row.Year)
-	tx.QueueSQL(`INSERT INTO counter (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = counter.value + 1`, series)
-	tx.QueueSQL(`UPDATE request SET serial = (SELECT value FROM counter WHERE name = ?) WHERE id = ?`, series, t.row.ID)
+	t.tx.QueueSQL(`INSERT INTO counter (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = counter.value + 1`, series)
+	t.tx.QueueSQL(`UPDATE request SET serial = (SELECT value FROM counter WHERE name = ?) WHERE id = ?`, series, t.row.ID)
 	return t.outcome(), nil
 }
 
@@ -131,33 +145,32 @@ func (s *Service) standing(a org.Actor, unit string) (string, string, error) {
 }
 
 // fill validates a filled form and takes it into the thread: rules between
-// fields, personal values apart, the desks' facts, the title.
-func (t *thread) fill(ctx context.Context, values map[string]any, rev int, old map[string]string) (flow.Form, map[string]flow.JSON, error) {
+// fields, personal values apart, the title.
+func (t *thread) fill(values map[string]any, rev int, old map[string]string) (flow.Form, error) {
 	if values == nil {
 		values = map[string]any{}
 	}
 	raw, err := json.Marshal(values)
 	if err != nil {
-		return flow.Form{}, nil, fault.Input("form", "表单不是合法的 JSON", "the form is not JSON").Because(err)
+		return flow.Form{}, fault.Input("form", "表单不是合法的 JSON", "the form is not JSON").Because(err)
 	}
 	filled, problems := t.def.Form.Fill(raw)
 	if len(problems) == 0 {
 		if problems, err = t.def.CheckRules(filled, t.now); err != nil {
-			return flow.Form{}, nil, err
+			return flow.Form{}, err
 		}
 	}
 	if len(problems) > 0 {
 		first := problems[0]
-		return flow.Form{}, nil, fault.Refuse("FORM_INVALID", "表单有误："+first.Zh, "the form is not right: "+first.En).
+		return flow.Form{}, fault.Refuse("FORM_INVALID", "表单有误："+first.Zh, "the form is not right: "+first.En).
 			At(append([]string{"form"}, strings.Split(strings.TrimPrefix(first.Pointer, "/"), "/")...)...).With(&FormProblems{problems})
 	}
 	form, err := t.digest(rev, filled, old)
 	if err != nil {
-		return form, nil, err
+		return form, err
 	}
 	t.row.Title = titleOf(t.def, t.filled)
-	desk, err := t.desk(ctx)
-	return form, desk, err
+	return form, nil
 }
 
 // titleOf is the form's own title, else the kind's.
@@ -188,20 +201,18 @@ func (s *Service) Resubmit(ctx context.Context, actor org.Actor, in ResubmitInpu
 	if err := checkNote("comment", in.Comment, false); err != nil {
 		return Outcome{}, err
 	}
+	var personal func() map[id.ID]map[string]string
+	ask := func(r *store.Reads) { personal = org.AskPersonal(r, in.Request) }
 	return s.own(ctx, actor, "resubmitRequest", in.IdempotencyKey, in, in.Request, func(ctx context.Context, t *thread, by flow.Actor) error {
 		if t.st.Status.Final() || in.FormRev != t.st.Rev() {
 			// Refused by the core, which says why; the form does not matter.
 			return t.apply(ctx, flow.Resubmit{By: by, Form: flow.Form{Rev: in.FormRev + 1}}, flow.Facts{Now: t.now})
 		}
-		personal, err := org.PersonalOf(ctx, t.tx, t.row.ID)
+		form, err := t.fill(in.Form, in.FormRev+1, personal()[t.row.ID])
 		if err != nil {
 			return err
 		}
-		form, desk, err := t.fill(ctx, in.Form, in.FormRev+1, personal[t.row.ID])
-		if err != nil {
-			return err
-		}
-		facts, _, err := t.facts(ctx, "")
+		facts, desk, err := t.ask(ctx)
 		if err != nil {
 			return err
 		}
@@ -209,7 +220,7 @@ func (s *Service) Resubmit(ctx context.Context, actor org.Actor, in ResubmitInpu
 			return err
 		}
 		return t.save("workflow.resubmit", false)
-	})
+	}, ask)
 }
 
 // WithdrawInput ends a request by its requester.
@@ -234,7 +245,8 @@ func (s *Service) Withdraw(ctx context.Context, actor org.Actor, in WithdrawInpu
 
 // own is the frame of the commands that belong to the requester. Others who
 // may read the request are told so, to the rest it does not exist.
-func (s *Service) own(ctx context.Context, actor org.Actor, mutation, key string, input any, request id.ID, fn func(ctx context.Context, t *thread, by flow.Actor) error) (Outcome, error) {
+func (s *Service) own(ctx context.Context, actor org.Actor, mutation, key string, input any, request id.ID, fn func(ctx context.Context, t *thread, by flow.Actor) error,
+	ask ...func(*store.Reads)) (Outcome, error) {
 	now, cal, err := s.now(ctx)
 	if err != nil {
 		return Outcome{}, err
@@ -243,11 +255,19 @@ func (s *Service) own(ctx context.Context, actor org.Actor, mutation, key string
 		return Outcome{}, fault.SignIn()
 	}
 	return store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, mutation, key, input), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
-		t, err := s.load(ctx, tx, byID, request, now, cal)
+		r := store.NewReads(tx)
+		loaded, judged := s.askLoad(r, tx, byID, request, now, cal), org.AskJudge(r, actor, now)
+		for _, f := range ask {
+			f(r)
+		}
+		if err := r.Run(ctx); err != nil {
+			return Outcome{}, err
+		}
+		t, err := loaded(ctx)
 		if err != nil {
 			return Outcome{}, err
 		}
-		a, err := org.Judge(ctx, tx, actor, now)
+		a, err := judged()
 		if err != nil {
 			return Outcome{}, err
 		}

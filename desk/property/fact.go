@@ -1,13 +1,10 @@
 package property
 
 import (
-	"context"
 	"fmt"
 
 	"kelian/internal/id"
 	"kelian/internal/store"
-
-	"github.com/uptrace/bun"
 )
 
 // The facts that definitions can ask this desk for.
@@ -21,66 +18,74 @@ const (
 // Facts lists the names of all facts.
 func Facts() []string { return []string{FactRoomFree, FactBoardFree, FactEquipmentFree, FactStock} }
 
-// Fact answers a definition's question about a form that is not yet a request.
-func (s *Service) Fact(ctx context.Context, q bun.IDB, name string, form map[string]any) (any, error) {
-	return s.FactFor(ctx, q, name, form, id.Nil)
-}
-
-// FactFor is Fact for a request that may itself hold what it asks for.
-func (s *Service) FactFor(ctx context.Context, q bun.IDB, name string, form map[string]any, request id.ID) (any, error) {
+// AskFact answers a definition's question about a form, once the reads have
+// run. The request may itself hold what its form asks for; zero = none yet.
+func (s *Service) AskFact(r *store.Reads, name string, form map[string]any, request id.ID) func() (any, error) {
 	switch name {
 	case FactRoomFree:
-		return s.allFree(ctx, q, form, "room", request)
+		return s.askAllFree(r, form, "room", request)
 	case FactBoardFree:
-		return s.allFree(ctx, q, form, "board", request)
+		return s.askAllFree(r, form, "board", request)
 	case FactEquipmentFree:
-		return s.allFree(ctx, q, form, "equipment", request)
+		return s.askAllFree(r, form, "equipment", request)
 	case FactStock:
-		return s.stock(ctx, q, form)
+		return s.askStock(r, form)
 	}
-	return nil, fmt.Errorf("property: there is no fact %q", name)
+	return func() (any, error) { return nil, fmt.Errorf("property: there is no fact %q", name) }
 }
 
-func (s *Service) allFree(ctx context.Context, q bun.IDB, form map[string]any, kind string, request id.ID) (bool, error) {
-	wants, err := s.wants(ctx, q, form, kind)
-	if err != nil {
-		return false, err
+func (s *Service) askAllFree(r *store.Reads, form map[string]any, kind string, request id.ID) func() (any, error) {
+	named := s.namedIn(form, kind)
+	free := make([]func(Want, ...Reservation) (bool, Taken), len(named))
+	for i, n := range named {
+		n.ask(r)
+		free[i] = n.askFree(r, request)
 	}
-	var planned []Reservation
-	for _, w := range wants {
-		free, _, err := s.free(ctx, q, w, request, planned...)
-		if err != nil || !free {
-			return false, err
+	return func() (any, error) {
+		var planned []Reservation
+		for i, n := range named {
+			w, known := n.found()
+			if !known {
+				continue
+			}
+			if ok, _ := free[i](w, planned...); !ok {
+				return false, nil
+			}
+			planned = append(planned, Reservation{Place: w.Place, Item: w.Item, Quantity: w.Quantity, From: w.From, Until: w.Until})
 		}
-		planned = append(planned, Reservation{Place: w.Place, Item: w.Item, Quantity: w.Quantity, From: w.From, Until: w.Until})
+		return true, nil
 	}
-	return true, nil
 }
 
-// stock looks at the items that the form wants to buy or use. One that the
+// askStock looks at the items that the form wants to buy or use. One that the
 // register does not know is not in stock.
-func (s *Service) stock(ctx context.Context, q bun.IDB, form map[string]any) (int64, error) {
-	least := int64(-1)
-	for _, it := range purchaseOf(form).Items {
+func (s *Service) askStock(r *store.Reads, form map[string]any) func() (any, error) {
+	wanted := purchaseOf(form).Items
+	rows := make([][]Item, len(wanted))
+	for i, it := range wanted {
 		name := it.Item
 		if name == "" {
 			name = it.Name
 		}
-		var row Item
-		sel := q.NewSelect().Model(&row)
+		sel := s.db.R.NewSelect().Model((*Item)(nil))
 		if one, ok := anyID(name); ok {
 			sel = sel.Where("id = ?", one)
 		} else {
 			sel = sel.Where("code = ? OR name_zh = ? OR lower(name_en) = lower(?)", name, name, name)
 		}
-		err := sel.OrderExpr("code").Limit(1).Scan(ctx)
-		if err != nil && !store.NoRows(err) {
-			return 0, store.Busy(err)
-		}
-		times := row.Quantity / max(1, it.Quantity)
-		if least < 0 || times < least {
-			least = times
-		}
+		r.Add(&rows[i], sel.OrderExpr("code").Limit(1))
 	}
-	return max(0, least), nil
+	return func() (any, error) {
+		least := int64(-1)
+		for i, it := range wanted {
+			var times int64
+			if len(rows[i]) > 0 {
+				times = rows[i][0].Quantity / max(1, it.Quantity)
+			}
+			if least < 0 || times < least {
+				least = times
+			}
+		}
+		return max(0, least), nil
+	}
 }

@@ -71,11 +71,29 @@ func (s *Service) period(form map[string]any) (from, until time.Time, ok bool) {
 	return from, until, until.After(from)
 }
 
-// wants reads everything that the form asks to reserve; kind limits it to
-// "room", "board" or "equipment", "" = all. What the register does not know,
-// such as a room of another owner, is left out.
-func (s *Service) wants(ctx context.Context, q bun.IDB, form map[string]any, kind string) ([]Want, error) {
+// wants reads everything that the form asks to reserve.
+func (s *Service) wants(ctx context.Context, q bun.IDB, form map[string]any) ([]Want, error) {
+	r := store.NewReads(q)
+	named := s.namedIn(form, "")
+	for _, n := range named {
+		n.ask(r)
+	}
+	if err := r.Run(ctx); err != nil {
+		return nil, err
+	}
 	var out []Want
+	for _, n := range named {
+		if w, ok := n.found(); ok {
+			out = append(out, w)
+		}
+	}
+	return out, nil
+}
+
+// namedIn lists what the form asks to reserve, as it names it; kind limits it
+// to "room", "board" or "equipment", "" = all.
+func (s *Service) namedIn(form map[string]any, kind string) []*named {
+	var out []*named
 	for _, part := range sessions(form) {
 		from, until, _ := s.period(part) // zero: only what has days of its own
 		for _, g := range []struct {
@@ -92,26 +110,21 @@ func (s *Service) wants(ctx context.Context, q bun.IDB, form map[string]any, kin
 			}
 			for _, f := range fields {
 				for _, v := range list(part[f]) {
-					w, found, err := s.find(ctx, q, v, g.place)
-					if err != nil {
-						return nil, err
-					}
-					w.From, w.Until = from, until
-					own, timed := v.(map[string]any)
-					if timed {
+					n := &named{s: s, kind: g.place, want: Want{From: from, Until: until}}
+					if own, timed := v.(map[string]any); timed {
 						// One of them may have days of its own, as a board has.
 						if f, u, ok := s.period(own); ok {
-							w.From, w.Until = f, u
+							n.want.From, n.want.Until = f, u
 						}
 					}
-					if found && w.Until.After(w.From) {
-						out = append(out, w)
+					if n.read(v) && n.want.Until.After(n.want.From) {
+						out = append(out, n)
 					}
 				}
 			}
 		}
 	}
-	return out, nil
+	return out
 }
 
 // sessions gives the form itself and, for forms with several dates, each of
@@ -136,38 +149,72 @@ func sessions(form map[string]any) []map[string]any {
 	return out
 }
 
-// find looks up what a value names; place "" means an item.
-func (s *Service) find(ctx context.Context, q bun.IDB, v any, place PlaceKind) (w Want, ok bool, err error) {
-	w.Quantity = 1
+// named is a thing as a form names it; what the register does not know, such
+// as a room of another owner, is not found.
+type named struct {
+	s      *Service
+	kind   PlaceKind // "" = an item
+	text   string    // id, TypeID or code
+	want   Want
+	items  []Item
+	places []Place
+}
+
+// read takes what the form's value says; false where it names nothing.
+func (n *named) read(v any) bool {
+	n.want.Quantity = 1
 	if m, is := v.(map[string]any); is {
 		for _, k := range []string{"quantity", "qty", "count"} {
-			if n, is := integer(m[k]); is {
-				w.Quantity = n
+			if c, is := integer(m[k]); is {
+				n.want.Quantity = c
 			}
 		}
 		v = first(m, "item", "asset", "room", "board", "place", "code")
 	}
-	text, _ := v.(string)
-	if text == "" || w.Quantity < 1 {
-		return w, false, nil
-	}
-	if place == "" {
-		var it Item
-		err = named(q.NewSelect().Model(&it), text).Where("kind = ?", Equipment).Scan(ctx)
-		w.Item, w.Name, w.Unit = it.ID, it.NameZh, it.Unit
-	} else {
-		var p Place
-		err = named(q.NewSelect().Model(&p), text).Where("kind = ?", place).Scan(ctx)
-		w.Place, w.Name, w.Unit, w.Quantity = p.ID, p.NameZh, p.Unit, 1
-	}
-	if store.NoRows(err) {
-		return w, false, nil
-	}
-	return w, err == nil, err
+	n.text, _ = v.(string)
+	return n.text != "" && n.want.Quantity >= 1
 }
 
-// named selects by id, TypeID or code.
-func named(q *bun.SelectQuery, text string) *bun.SelectQuery {
+func (n *named) ask(r *store.Reads) {
+	if n.kind == "" {
+		r.Add(&n.items, n.row((*Item)(nil)))
+	} else {
+		r.Add(&n.places, n.row((*Place)(nil)))
+	}
+}
+
+func (n *named) row(model any) *bun.SelectQuery {
+	q := byName(n.s.db.R.NewSelect().Model(model), n.text)
+	if n.kind == "" {
+		return q.Where("kind = ?", Equipment)
+	}
+	return q.Where("kind = ?", n.kind)
+}
+
+// found is what is wanted, once the reads have run.
+func (n *named) found() (Want, bool) {
+	w := n.want
+	switch {
+	case len(n.items) > 0:
+		w.Item, w.Name, w.Unit = n.items[0].ID, n.items[0].NameZh, n.items[0].Unit
+	case len(n.places) > 0:
+		w.Place, w.Name, w.Unit, w.Quantity = n.places[0].ID, n.places[0].NameZh, n.places[0].Unit, 1
+	default:
+		return w, false
+	}
+	return w, true
+}
+
+// askFree is the service's askFree for a thing that is being looked up.
+func (n *named) askFree(r *store.Reads, except id.ID) func(Want, ...Reservation) (bool, Taken) {
+	if n.kind == "" {
+		return n.s.askFree(r, "item", n.row((*Item)(nil)).Column("id"), n.want, except)
+	}
+	return n.s.askFree(r, "place", n.row((*Place)(nil)).Column("id"), n.want, except)
+}
+
+// byName selects by id, TypeID or code.
+func byName(q *bun.SelectQuery, text string) *bun.SelectQuery {
 	if one, ok := anyID(text); ok {
 		return q.Where("id = ?", one)
 	}

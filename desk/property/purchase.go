@@ -65,7 +65,7 @@ func (s *Service) CreatePurchase(ctx context.Context, tx *store.Tx, in PurchaseI
 		l := Line{Purchase: p.ID, No: i + 1, Name: it.Name, Quantity: max(1, it.Quantity), Amount: max(0, it.Amount)}
 		if it.Item != "" {
 			var row Item
-			err := named(tx.NewSelect().Model(&row), it.Item).Scan(ctx)
+			err := byName(tx.NewSelect().Model(&row), it.Item).Scan(ctx)
 			if err != nil && !store.NoRows(err) {
 				return nil, err
 			}
@@ -80,35 +80,38 @@ func (s *Service) CreatePurchase(ctx context.Context, tx *store.Tx, in PurchaseI
 	}
 	outbox.Link(tx, outbox.Ref{Kind: "req", ID: in.Request}, p.Ref(), "purchase", now)
 	audit.Record(tx, audit.Entry{Action: "property.purchase", Object: p.Ref(), Data: map[string]any{"total": p.Total}, At: now})
-	var err error
-	if p.Number, err = s.number(ctx, tx, now); err != nil {
+	r := store.NewReads(tx)
+	number, tell := s.askNumber(r, now), s.Tell.Ask(r, now, "liaison.head", "office.keeper")
+	if err := r.Run(ctx); err != nil {
 		return nil, err
 	}
+	p.Number = number()
 	tx.Queue(tx.DB.Bun().NewInsert().Model(p))
 	if len(lines) > 0 {
 		tx.Queue(tx.DB.Bun().NewInsert().Model(&lines))
 	}
-	return p, s.announce(ctx, tx, p, now, "liaison.head", "office.keeper")
+	tell(tx, s.announce(tx, p, now))
+	return p, nil
 }
 
-// number counts purchases by local year.
-func (s *Service) number(ctx context.Context, tx *store.Tx, now time.Time) (string, error) {
+// askNumber takes the next number of the local year.
+func (s *Service) askNumber(r *store.Reads, now time.Time) func() string {
 	year := now.In(s.Location).Year()
-	var n int64
-	err := tx.NewRaw(`INSERT INTO counter (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = counter.value + 1 RETURNING value`,
-		fmt.Sprintf("purchase %d", year)).Scan(ctx, &n)
-	return fmt.Sprintf("采购 %d-%04d", year, n), err
+	var n []int64
+	r.SQL(&n, `INSERT INTO counter (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = counter.value + 1 RETURNING value`,
+		fmt.Sprintf("purchase %d", year))
+	return func() string { return fmt.Sprintf("采购 %d-%04d", year, n[0]) }
 }
 
-// announce puts the event of the present state and tells the owner and those
-// whose turn it is.
-func (s *Service) announce(ctx context.Context, tx *store.Tx, p *Purchase, now time.Time, seats ...string) error {
+// announce puts the event of the present state and tells the owner; it gives
+// the message for those whose turn it is.
+func (s *Service) announce(tx *store.Tx, p *Purchase, now time.Time) tell.Message {
 	outbox.Put(tx, outbox.Event{Topic: "property.purchase.changed", Aggregate: p.ID, Version: p.Version, Payload: Changed{p.ID, p.State}})
 	topic := map[PurchaseState]string{Approved: "purchase.approved", Funded: "purchase.funded", Ordered: "purchase.ordered",
 		Arrived: "purchase.arrived", Cancelled: "purchase.cancelled"}[p.State]
 	m := tell.Message{Topic: topic, Ref: p.Ref(), Params: map[string]string{"number": p.Number, "total": Yuan(p.Total)}, At: now}
 	s.Tell.Person(tx, p.Owner, m)
-	return s.Tell.Seats(ctx, tx, m, seats...)
+	return m
 }
 
 // Yuan spells fen as yuan: 86000 is 860, 86050 is 860.50.
@@ -166,14 +169,16 @@ func (s *Service) OnApprovedPurchase(ctx context.Context, d outbox.Delivery) err
 // More than is missing is refused, whoever else funds it at the same time.
 func (s *Service) Fund(ctx context.Context, tx *store.Tx, purchase id.ID, amount int64, now time.Time) (done bool, err error) {
 	var rows []Purchase
-	err = tx.NewRaw(`UPDATE purchase SET funded = funded + ?, version = version + 1, changed_at = ?,
+	r := store.NewReads(tx)
+	r.SQL(&rows, `UPDATE purchase SET funded = funded + ?, version = version + 1, changed_at = ?,
 			state = CASE WHEN funded + ? = total THEN 'FUNDED' ELSE state END
-		WHERE id = ? AND state = 'APPROVED' AND funded + ? <= total RETURNING *`, amount, now, amount, purchase, amount).Scan(ctx, &rows)
-	if err != nil && !store.NoRows(err) {
+		WHERE id = ? AND state = 'APPROVED' AND funded + ? <= total RETURNING *`, amount, now, amount, purchase, amount)
+	tell := s.Tell.Ask(r, now, "office.keeper", "office.head")
+	if err := r.Run(ctx); err != nil {
 		return false, err
 	}
 	if len(rows) == 0 {
-		p, err := s.load(ctx, tx, purchase, false)
+		p, err := s.load(ctx, tx, purchase)
 		if err != nil {
 			return false, err
 		}
@@ -186,16 +191,13 @@ func (s *Service) Fund(ctx context.Context, tx *store.Tx, purchase id.ID, amount
 	if p.State != Funded {
 		return false, nil
 	}
-	return true, s.announce(ctx, tx, p, now, "office.keeper", "office.head")
+	tell(tx, s.announce(tx, p, now))
+	return true, nil
 }
 
-func (s *Service) load(ctx context.Context, q bun.IDB, purchase id.ID, lock bool) (*Purchase, error) {
+func (s *Service) load(ctx context.Context, q bun.IDB, purchase id.ID) (*Purchase, error) {
 	var p Purchase
-	sel := q.NewSelect().Model(&p).Where("id = ?", purchase)
-	if lock && s.db.Postgres() {
-		sel = sel.For("UPDATE")
-	}
-	err := sel.Scan(ctx)
+	err := q.NewSelect().Model(&p).Where("id = ?", purchase).Scan(ctx)
 	if store.NoRows(err) {
 		return nil, fault.Missing()
 	}
@@ -240,14 +242,21 @@ func (s *Service) act(ctx context.Context, actor org.Actor, action Action, in Pu
 	now := s.clock.Now()
 	cmd := store.FromClient(s.db, actor.Person, "purchase "+string(action), in.IdempotencyKey, in)
 	return store.InTx(ctx, s.db, cmd, func(ctx context.Context, tx *store.Tx) (Outcome, error) {
-		actor, err := org.Judge(ctx, tx, actor, now)
+		var rows []Purchase
+		r := store.NewReads(tx)
+		judged := org.AskJudge(r, actor, now)
+		r.SQL(&rows, `SELECT * FROM purchase WHERE id = ? ?`, in.Purchase, tx.DB.Lock(false))
+		if err := r.Run(ctx); err != nil {
+			return Outcome{}, err
+		}
+		actor, err := judged()
 		if err != nil {
 			return Outcome{}, err
 		}
-		p, err := s.load(ctx, tx, in.Purchase, true)
-		if err != nil {
-			return Outcome{}, err
+		if len(rows) == 0 {
+			return Outcome{}, fault.Missing()
 		}
+		p := &rows[0]
 		object := org.Object{Unit: "office", Owner: p.Owner, State: string(p.State)}
 		if !s.rules.Can(actor, actPurchase, object) {
 			return Outcome{}, fault.Missing()
@@ -272,9 +281,7 @@ func (s *Service) act(ctx context.Context, actor org.Actor, action Action, in Pu
 		}
 		audit.Record(tx, audit.Entry{Actor: actor.Person, Seat: actor.Acting, Action: "property." + string(action), Object: p.Ref(),
 			Data: map[string]any{"from": before, "to": to}, At: now})
-		if err := s.announce(ctx, tx, p, now); err != nil {
-			return Outcome{}, err
-		}
+		s.announce(tx, p, now)
 		return Outcome{p.ID, p.State, p.Version}, nil
 	})
 }

@@ -44,7 +44,7 @@ func TestAPurchaseFromApprovalToArrival(t *testing.T) {
 		head := mk.Officer(t, db, "沈悦", "liaison.head")
 		sfp := w.item("sfp", property.Stock, 0)
 		ticket := id.New()
-		if n, err := w.svc.Fact(bg, db.R, property.FactStock, part(ticket)); err != nil || n != int64(0) {
+		if n, err := w.fact(property.FactStock, part(ticket), id.Nil); err != nil || n != int64(0) {
 			t.Fatalf("stock %v %v", n, err)
 		}
 		req := w.submit(part(ticket))
@@ -101,7 +101,7 @@ func TestAPurchaseFromApprovalToArrival(t *testing.T) {
 		if err != nil || len(items) != 1 || items[0].ID != sfp || items[0].Quantity != 2 {
 			t.Fatalf("%+v %v", items, err)
 		}
-		if n, err := w.svc.Fact(bg, db.R, property.FactStock, part(ticket)); err != nil || n != int64(1) {
+		if n, err := w.fact(property.FactStock, part(ticket), id.Nil); err != nil || n != int64(1) {
 			t.Fatalf("stock %v %v", n, err)
 		}
 		var states []string

@@ -106,7 +106,7 @@ func (s *Service) PurchaseByID(ctx context.Context, actor org.Actor, purchase id
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := s.load(ctx, s.db.R, purchase, false)
+	p, err := s.load(ctx, s.db.R, purchase)
 	if err != nil {
 		return nil, nil, store.Busy(err)
 	}
@@ -128,7 +128,7 @@ func (s *Service) MayRead(ctx context.Context, actor org.Actor, kind string, obj
 	if kind == "res" {
 		return s.rules.Can(actor, actRead, org.Object{}), nil
 	}
-	p, err := s.load(ctx, s.db.R, object, false)
+	p, err := s.load(ctx, s.db.R, object)
 	if fault.Is(err, fault.NotFound) {
 		return false, nil
 	}

@@ -36,7 +36,7 @@ type Taken struct {
 // transaction; what it held by an earlier form is given back first. If
 // something is not free nothing is taken and the answer is the refusal TAKEN.
 func (s *Service) Hold(ctx context.Context, tx *store.Tx, request, owner id.ID, form map[string]any, now time.Time) error {
-	wants, err := s.wants(ctx, tx, form, "")
+	wants, err := s.wants(ctx, tx, form)
 	if err != nil {
 		return err
 	}
@@ -48,9 +48,7 @@ func (s *Service) Hold(ctx context.Context, tx *store.Tx, request, owner id.ID, 
 	if same(held, wants) {
 		return nil
 	}
-	if err := s.release(ctx, tx, request, []ReservationState{Held}, now); err != nil {
-		return err
-	}
+	s.release(tx, request, []ReservationState{Held}, now)
 	_, err = s.take(ctx, tx, wants, Reservation{State: Held, Request: request, Owner: owner, CreatedAt: now})
 	return err
 }
@@ -75,14 +73,12 @@ func same(held []Reservation, wants []Want) bool {
 
 // Release gives back everything that the request holds or has reserved, in the
 // caller's transaction.
-func (s *Service) Release(ctx context.Context, tx *store.Tx, request id.ID, now time.Time) error {
-	return s.release(ctx, tx, request, []ReservationState{Held, Reserved}, now)
+func (s *Service) Release(tx *store.Tx, request id.ID, now time.Time) {
+	s.release(tx, request, []ReservationState{Held, Reserved}, now)
 }
 
-func (s *Service) release(ctx context.Context, tx *store.Tx, request id.ID, states []ReservationState, now time.Time) error {
-	_, err := tx.NewUpdate().Model((*Reservation)(nil)).Set("state = ?", Released).Set("released_at = ?", now).
-		Where("request = ?", request).Where("state IN (?)", bun.List(states)).Exec(ctx)
-	return err
+func (s *Service) release(tx *store.Tx, request id.ID, states []ReservationState, now time.Time) {
+	tx.QueueSQL(`UPDATE reservation SET state = ?, released_at = ? WHERE request = ? AND state IN (?)`, Released, now, request, bun.List(states))
 }
 
 // take locks the things in the order of their ids, looks whether all are free
@@ -95,18 +91,32 @@ func (s *Service) take(ctx context.Context, tx *store.Tx, wants []Want, like Res
 		}
 		return bytes.Compare(a.Item[:], b.Item[:])
 	})
-	for _, w := range wants {
-		if err := lock(ctx, tx, w); err != nil {
-			return nil, err
-		}
+	locked := make([][]thing, len(wants))
+	r := store.NewReads(tx)
+	for i, w := range wants {
+		w.askLock(r, tx, &locked[i])
+	}
+	if err := r.Run(ctx); err != nil {
+		return nil, err
+	}
+	if slices.ContainsFunc(locked, func(rows []thing) bool { return len(rows) == 0 }) {
+		return nil, fault.Missing()
+	}
+	return s.takeLocked(ctx, tx, wants, like)
+}
+
+// takeLocked is take for things that are locked. What is taken of them is read
+// after that: a read beside the lock would not see what was waited for.
+func (s *Service) takeLocked(ctx context.Context, tx *store.Tx, wants []Want, like Reservation) ([]Reservation, error) {
+	r := store.NewReads(tx)
+	free := s.askEachFree(r, wants, id.Nil)
+	if err := r.Run(ctx); err != nil {
+		return nil, err
 	}
 	var rows []Reservation
-	for _, w := range wants {
-		free, taken, err := s.free(ctx, tx, w, id.Nil, rows...)
-		if err != nil {
-			return nil, err
-		}
-		if !free {
+	for i, w := range wants {
+		ok, taken := free[i](w, rows...)
+		if !ok {
 			return nil, fault.Refuse("TAKEN", w.Name+"在这段时间已被占用，请换时间或场地", w.Name+" is taken at that time; choose another time or place").With(taken)
 		}
 		row := like
@@ -119,58 +129,68 @@ func (s *Service) take(ctx context.Context, tx *store.Tx, wants []Want, like Res
 			outbox.Link(tx, outbox.Ref{Kind: "req", ID: r.Request}, r.Ref(), "reserves", r.CreatedAt)
 		}
 	}
-	return rows, tx.Flush(ctx)
+	return rows, nil
 }
 
-func lock(ctx context.Context, tx *store.Tx, w Want) error {
-	var got []id.ID
-	q := tx.NewRaw(`SELECT id FROM place WHERE id = ? ?`, w.Place, tx.DB.Lock(false))
-	if !w.Item.IsZero() {
-		q = tx.NewRaw(`SELECT id FROM item WHERE id = ? ?`, w.Item, tx.DB.Lock(false))
-	}
-	if err := q.Scan(ctx, &got); err != nil && !store.NoRows(err) {
-		return err
-	}
-	if len(got) == 0 {
-		return fault.Missing()
-	}
-	return nil
-}
+// thing is a place or an item.
+type thing struct{ NameZh, Unit string }
 
-// free says whether the want can be met beside what is reserved and the rows
-// planned; reservations of the request except do not count against it. taken
-// is the first thing in the way.
-func (s *Service) free(ctx context.Context, q bun.IDB, w Want, except id.ID, planned ...Reservation) (bool, Taken, error) {
-	var rows []Reservation
-	sel := q.NewSelect().Model(&rows).Where("state IN ('HELD', 'RESERVED')").Where("from_at < ? AND until_at > ?", w.Until, w.From).OrderExpr("from_at, id")
-	have := int64(1)
+// askLock locks the thing that is wanted.
+func (w Want) askLock(r *store.Reads, tx *store.Tx, row *[]thing) {
 	if w.Item.IsZero() {
-		sel = sel.Where("place = ?", w.Place)
+		r.SQL(row, `SELECT name_zh, unit FROM place WHERE id = ? ?`, w.Place, tx.DB.Lock(false))
 	} else {
-		sel = sel.Where("item = ?", w.Item)
-		if err := q.NewSelect().Model((*Item)(nil)).Column("quantity").Where("id = ?", w.Item).Scan(ctx, &have); err != nil {
-			return false, Taken{}, err
-		}
+		r.SQL(row, `SELECT name_zh, unit FROM item WHERE id = ? ?`, w.Item, tx.DB.Lock(false))
 	}
+}
+
+func (s *Service) askEachFree(r *store.Reads, wants []Want, except id.ID) []func(Want, ...Reservation) (bool, Taken) {
+	free := make([]func(Want, ...Reservation) (bool, Taken), len(wants))
+	for i, w := range wants {
+		column, one := "place", w.Place
+		if !w.Item.IsZero() {
+			column, one = "item", w.Item
+		}
+		free[i] = s.askFree(r, column, one, w, except)
+	}
+	return free
+}
+
+// askFree reads what takes of a thing in the wanted time, and then says whether
+// the want can be met beside it and the rows planned; reservations of the
+// request except do not count against it. taken is the first thing in the way.
+// column is place or item, of its id or a statement that selects it.
+func (s *Service) askFree(r *store.Reads, column string, of any, when Want, except id.ID) func(w Want, planned ...Reservation) (bool, Taken) {
+	var rows []Reservation
+	sel := s.db.R.NewSelect().Model((*Reservation)(nil)).Where("? = (?)", bun.Ident(column), of).Where("state IN ('HELD', 'RESERVED')").
+		Where("from_at < ? AND until_at > ?", when.Until, when.From).OrderExpr("from_at, id")
 	if !except.IsZero() {
 		sel = sel.Where("request IS NULL OR request <> ?", except)
 	}
-	if err := sel.Scan(ctx); err != nil && !store.NoRows(err) {
-		return false, Taken{}, err
+	r.Add(&rows, sel)
+	have := []int64{1}
+	if column == "item" {
+		r.SQL(&have, `SELECT quantity FROM item WHERE id = (?)`, of)
 	}
-	for _, r := range planned {
-		if r.Place == w.Place && r.Item == w.Item && r.From.Before(w.Until) && r.Until.After(w.From) {
-			rows = append(rows, r)
+	return func(w Want, planned ...Reservation) (bool, Taken) {
+		if len(have) == 0 {
+			return false, Taken{Name: w.Name, From: w.From, Until: w.Until}
 		}
+		taken := rows
+		for _, p := range planned {
+			if p.Place == w.Place && p.Item == w.Item && p.From.Before(w.Until) && p.Until.After(w.From) {
+				taken = append(taken, p)
+			}
+		}
+		if peak(taken, w)+w.Quantity <= have[0] {
+			return true, Taken{}
+		}
+		t := Taken{Name: w.Name, From: w.From, Until: w.Until}
+		if len(taken) > 0 {
+			t.From, t.Until = taken[0].From, taken[0].Until
+		}
+		return false, t
 	}
-	if peak(rows, w)+w.Quantity <= have {
-		return true, Taken{}, nil
-	}
-	t := Taken{Name: w.Name, From: w.From, Until: w.Until}
-	if len(rows) > 0 {
-		t.From, t.Until = rows[0].From, rows[0].Until
-	}
-	return false, t, nil
 }
 
 // peak is the most that is taken at one moment of the wanted time. It can only
@@ -223,7 +243,7 @@ func (s *Service) OnRequestChanged(ctx context.Context, d outbox.Delivery) error
 			// Also where the definition names another effect, as trainings do.
 			tx.QueueSQL(`UPDATE reservation SET state = 'RESERVED' WHERE request = ? AND state = 'HELD'`, p.Request)
 		case "REJECTED", "WITHDRAWN", "STOPPED":
-			err = s.Release(ctx, tx, p.Request, now)
+			s.Release(tx, p.Request, now)
 		}
 		return err
 	})
@@ -236,7 +256,8 @@ func (s *Service) OnRejected(ctx context.Context, d outbox.Delivery) error {
 		return err
 	}
 	return s.handle(ctx, d, func(ctx context.Context, tx *store.Tx, now time.Time) error {
-		return s.Release(ctx, tx, p.Request, now)
+		s.Release(tx, p.Request, now)
+		return nil
 	})
 }
 
@@ -276,16 +297,17 @@ func (s *Service) OnApprovedReserve(ctx context.Context, d outbox.Delivery) erro
 // tellClash tells the requester and those who keep the place. Hold takes
 // nothing when it refuses, so there is nothing to take back but its release.
 func (s *Service) tellClash(ctx context.Context, tx *store.Tx, asking id.ID, meta request.Meta, form map[string]any, now time.Time) error {
-	wants, err := s.wants(ctx, tx, form, "")
+	wants, err := s.wants(ctx, tx, form)
 	if err != nil {
 		return err
 	}
-	for _, w := range wants {
-		free, _, err := s.free(ctx, tx, w, asking)
-		if err != nil {
-			return err
-		}
-		if free {
+	r := store.NewReads(tx)
+	free := s.askEachFree(r, wants, asking)
+	if err := r.Run(ctx); err != nil {
+		return err
+	}
+	for i, w := range wants {
+		if ok, _ := free[i](w); ok {
 			continue
 		}
 		m := tell.Message{Topic: "reservation.clash", Ref: outbox.Ref{Kind: "req", ID: asking}, At: now,
@@ -322,40 +344,32 @@ func (s *Service) Reserve(ctx context.Context, actor org.Actor, in ReserveInput)
 	now := s.clock.Now()
 	cmd := store.FromClient(s.db, actor.Person, "reserve", in.IdempotencyKey, in)
 	return store.InTx(ctx, s.db, cmd, func(ctx context.Context, tx *store.Tx) (id.ID, error) {
-		actor, err := org.Judge(ctx, tx, actor, now)
+		w := Want{Place: in.Place, Item: in.Item, Quantity: in.Quantity, From: in.From.UTC(), Until: in.Until.UTC()}
+		var locked []thing
+		r := store.NewReads(tx)
+		judged := org.AskJudge(r, actor, now)
+		w.askLock(r, tx, &locked)
+		if err := r.Run(ctx); err != nil {
+			return id.Nil, err
+		}
+		actor, err := judged()
 		if err != nil {
 			return id.Nil, err
 		}
-		w := Want{Place: in.Place, Item: in.Item, Quantity: in.Quantity, From: in.From.UTC(), Until: in.Until.UTC()}
-		if w.Name, w.Unit, err = s.about(ctx, tx, w); err != nil {
-			return id.Nil, err
+		if len(locked) == 0 {
+			return id.Nil, fault.Missing()
 		}
+		w.Name, w.Unit = locked[0].NameZh, locked[0].Unit
 		if err := s.rules.Check(actor, actReserve, org.Object{Unit: w.Unit}); err != nil {
 			return id.Nil, err
 		}
-		rows, err := s.take(ctx, tx, []Want{w}, Reservation{State: Reserved, Owner: actor.Person, CreatedAt: now})
+		rows, err := s.takeLocked(ctx, tx, []Want{w}, Reservation{State: Reserved, Owner: actor.Person, CreatedAt: now})
 		if err != nil {
 			return id.Nil, err
 		}
 		audit.Record(tx, audit.Entry{Actor: actor.Person, Seat: actor.Acting, Action: "property.reserve", Object: rows[0].Ref(), At: now})
 		return rows[0].ID, nil
 	})
-}
-
-func (s *Service) about(ctx context.Context, q bun.IDB, w Want) (name, unit string, err error) {
-	if w.Item.IsZero() {
-		var p Place
-		err = q.NewSelect().Model(&p).Where("id = ?", w.Place).Scan(ctx)
-		name, unit = p.NameZh, p.Unit
-	} else {
-		var it Item
-		err = q.NewSelect().Model(&it).Where("id = ?", w.Item).Scan(ctx)
-		name, unit = it.NameZh, it.Unit
-	}
-	if store.NoRows(err) {
-		err = fault.Missing()
-	}
-	return name, unit, err
 }
 
 // GiveBackInput releases one reservation.
@@ -369,24 +383,26 @@ func (s *Service) GiveBack(ctx context.Context, actor org.Actor, in GiveBackInpu
 	now := s.clock.Now()
 	cmd := store.FromClient(s.db, actor.Person, "giveBack", in.IdempotencyKey, in)
 	_, err := store.InTx(ctx, s.db, cmd, func(ctx context.Context, tx *store.Tx) (id.ID, error) {
-		actor, err := org.Judge(ctx, tx, actor, now)
+		var rows []Reservation
+		var units []string
+		r := store.NewReads(tx)
+		judged := org.AskJudge(r, actor, now)
+		r.SQL(&rows, `SELECT * FROM reservation WHERE id = ?`, in.Reservation)
+		r.SQL(&units, `SELECT COALESCE(place.unit, item.unit) FROM reservation AS r LEFT JOIN place ON place.id = r.place LEFT JOIN item ON item.id = r.item
+			WHERE r.id = ?`, in.Reservation)
+		if err := r.Run(ctx); err != nil {
+			return id.Nil, err
+		}
+		actor, err := judged()
 		if err != nil {
 			return id.Nil, err
 		}
-		var row Reservation
-		err = tx.NewSelect().Model(&row).Where("id = ?", in.Reservation).Scan(ctx)
-		if store.NoRows(err) {
+		if len(rows) == 0 {
 			return id.Nil, fault.Missing()
 		}
-		if err != nil {
-			return id.Nil, err
-		}
-		_, unit, err := s.about(ctx, tx, Want{Place: row.Place, Item: row.Item})
-		if err != nil {
-			return id.Nil, err
-		}
+		row := &rows[0]
 		if row.Owner != actor.Person || actor.Anonymous() {
-			if err := s.rules.Check(actor, actReserve, org.Object{Unit: unit}); err != nil {
+			if err := s.rules.Check(actor, actReserve, org.Object{Unit: units[0]}); err != nil {
 				return id.Nil, err
 			}
 		}

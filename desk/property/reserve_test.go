@@ -43,7 +43,7 @@ func TestARequestHoldsItsRoomUntilItIsDecided(t *testing.T) {
 			{"2026-10-20T13:00:00+08:00", "2026-10-20T17:00:00+08:00", id.Nil, false},
 			{"2026-10-20T13:00:00+08:00", "2026-10-20T17:00:00+08:00", one, true},
 		} {
-			got, err := w.svc.FactFor(bg, db.R, property.FactRoomFree, activity("A101", c.from, c.to), c.request)
+			got, err := w.fact(property.FactRoomFree, activity("A101", c.from, c.to), c.request)
 			if err != nil || got != c.free {
 				t.Fatalf("%+v: %v %v", c, got, err)
 			}

@@ -69,36 +69,49 @@ func (s *Service) SaveItem(ctx context.Context, actor org.Actor, in ItemInput) (
 	now := s.clock.Now()
 	cmd := store.FromClient(s.db, actor.Person, "saveItem", in.IdempotencyKey, in)
 	return store.InTx(ctx, s.db, cmd, func(ctx context.Context, tx *store.Tx) (id.ID, error) {
-		actor, err := org.Judge(ctx, tx, actor, now)
+		var known []Item
+		r := store.NewReads(tx)
+		r.SQL(&known, `SELECT * FROM item WHERE code = ?`, in.Code)
+		actor, err := s.keeper(ctx, r, actor, actItem, in.Unit, now)
 		if err != nil {
 			return id.Nil, err
 		}
-		if err := s.rules.Check(actor, actItem, org.Object{Unit: in.Unit}); err != nil {
-			return id.Nil, err
-		}
-		if _, err := org.UnitByCode(ctx, tx, in.Unit); err != nil {
-			return id.Nil, fault.Input("unit", "没有这个部门", "no such unit")
-		}
 		row := &Item{ID: id.New(), Code: in.Code, Kind: in.Kind, NameZh: in.NameZh, NameEn: in.NameEn, Quantity: in.Quantity, Unit: in.Unit, CreatedAt: now}
 		var old Item
-		err = tx.NewSelect().Model(&old).Where("code = ?", in.Code).Scan(ctx)
-		switch {
-		case err == nil:
+		if len(known) > 0 {
+			old = known[0]
 			// A thing in another unit's custody is not taken over by its code.
 			if err := s.rules.Check(actor, actItem, org.Object{Unit: old.Unit}); err != nil {
 				return id.Nil, err
 			}
 			row.ID, row.CreatedAt = old.ID, old.CreatedAt
 			tx.Queue(tx.DB.Bun().NewUpdate().Model(row).WherePK())
-		case store.NoRows(err):
+		} else {
 			tx.Queue(tx.DB.Bun().NewInsert().Model(row))
-		default:
-			return id.Nil, err
 		}
 		audit.Record(tx, audit.Entry{Actor: actor.Person, Seat: actor.Acting, Action: "property.item", Object: outbox.Ref{Kind: "itm", ID: row.ID},
 			Data: map[string]any{"code": in.Code, "quantity": in.Quantity, "before": old.Quantity}, At: now})
 		return row.ID, nil
 	})
+}
+
+// keeper runs the reads, judges the actor's right in the unit and refuses a
+// unit that there is not.
+func (s *Service) keeper(ctx context.Context, r *store.Reads, actor org.Actor, action, unit string, now time.Time) (org.Actor, error) {
+	var units []id.ID
+	judged := org.AskJudge(r, actor, now)
+	r.SQL(&units, `SELECT id FROM unit WHERE code = ?`, unit)
+	if err := r.Run(ctx); err != nil {
+		return actor, err
+	}
+	actor, err := judged()
+	if err == nil {
+		err = s.rules.Check(actor, action, org.Object{Unit: unit})
+	}
+	if err == nil && len(units) == 0 {
+		err = fault.Input("unit", "没有这个部门", "no such unit")
+	}
+	return actor, err
 }
 
 // PlaceInput creates a place, or changes the one with the same code.
@@ -130,15 +143,9 @@ func (s *Service) SavePlace(ctx context.Context, actor org.Actor, in PlaceInput)
 	now := s.clock.Now()
 	cmd := store.FromClient(s.db, actor.Person, "savePlace", in.IdempotencyKey, in)
 	return store.InTx(ctx, s.db, cmd, func(ctx context.Context, tx *store.Tx) (id.ID, error) {
-		actor, err := org.Judge(ctx, tx, actor, now)
+		actor, err := s.keeper(ctx, store.NewReads(tx), actor, actPlace, in.Unit, now)
 		if err != nil {
 			return id.Nil, err
-		}
-		if err := s.rules.Check(actor, actPlace, org.Object{Unit: in.Unit}); err != nil {
-			return id.Nil, err
-		}
-		if _, err := org.UnitByCode(ctx, tx, in.Unit); err != nil {
-			return id.Nil, fault.Input("unit", "没有这个部门", "no such unit")
 		}
 		row := &Place{ID: id.New(), Code: in.Code, Kind: in.Kind, NameZh: in.NameZh, NameEn: in.NameEn, Campus: in.Campus, Seats: in.Seats, Unit: in.Unit, CreatedAt: now}
 		err = tx.NewInsert().Model(row).On("CONFLICT (code) DO UPDATE").Set("kind = EXCLUDED.kind, name_zh = EXCLUDED.name_zh, name_en = EXCLUDED.name_en").

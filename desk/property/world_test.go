@@ -120,6 +120,16 @@ func (w *world) event(topic string, payload any) {
 	})
 }
 
+// fact is what a definition learns of the form.
+func (w *world) fact(name string, form map[string]any, request id.ID) (any, error) {
+	r := store.NewReads(w.db.R)
+	answer := w.svc.AskFact(r, name, form, request)
+	if err := r.Run(bg); err != nil {
+		return nil, err
+	}
+	return answer()
+}
+
 func (w *world) busy(thing id.ID) []property.Reservation {
 	w.t.Helper()
 	rows, err := w.svc.Busy(bg, w.keeper, thing, testkit.Start.AddDate(-1, 0, 0), testkit.Start.AddDate(1, 0, 0))

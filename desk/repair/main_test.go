@@ -133,9 +133,11 @@ func (d *desk) Incident(_ context.Context, _ bun.IDB, incident id.ID) (repair.In
 	return info, nil
 }
 
-func (d *desk) Request(_ context.Context, tx *store.Tx, _ org.Actor, p repair.Part) (outbox.Ref, error) {
-	tx.OnCommit(func() { d.requests = append(d.requests, p) })
-	return outbox.Ref{Kind: "req", ID: id.New()}, nil
+func (d *desk) AskRequest(context.Context, *store.Reads, org.Actor) (func(context.Context, *store.Tx, repair.Part) (outbox.Ref, error), error) {
+	return func(_ context.Context, tx *store.Tx, p repair.Part) (outbox.Ref, error) {
+		tx.OnCommit(func() { d.requests = append(d.requests, p) })
+		return outbox.Ref{Kind: "req", ID: id.New()}, nil
+	}, nil
 }
 
 // outage opens an incident that the given buildings suffer from.

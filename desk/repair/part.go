@@ -3,6 +3,7 @@ package repair
 import (
 	"context"
 	"errors"
+	"time"
 
 	"kelian/internal/fault"
 	"kelian/internal/id"
@@ -27,6 +28,13 @@ func (s *Service) NeedPart(ctx context.Context, actor org.Actor, in NeedPartInpu
 	if in.Amount < 1 || in.Amount > 100_000_000 {
 		return Outcome{}, fault.Input("amount", "金额须在 0.01 元到 100 万元之间", "the amount must be between 0.01 and 1,000,000 yuan")
 	}
+	var request func(context.Context, *store.Tx, Part) (outbox.Ref, error)
+	var refused error
+	ask := func(r *store.Reads, _ time.Time) {
+		if s.Purchases != nil {
+			request, refused = s.Purchases.AskRequest(ctx, r, actor)
+		}
+	}
 	return s.act(ctx, actor, ActNeedPart, in.Ticket, in.IdempotencyKey, in, func(a *act, to State) error {
 		if err := a.say(in.Text); err != nil {
 			return err
@@ -34,16 +42,16 @@ func (s *Service) NeedPart(ctx context.Context, actor org.Actor, in NeedPartInpu
 		a.amount = &in.Amount
 		a.become(ActNeedPart, to)
 		a.tellReporter("repair.status")
-		if s.Purchases == nil {
-			return nil
+		if s.Purchases == nil || refused != nil {
+			return refused
 		}
-		ref, err := s.Purchases.Request(a.ctx, a.tx, a.actor, Part{Ticket: a.t.ID, Number: a.t.Number, Text: in.Text, Amount: in.Amount})
+		ref, err := request(a.ctx, a.tx, Part{Ticket: a.t.ID, Number: a.t.Number, Text: in.Text, Amount: in.Amount})
 		if err != nil {
 			return err
 		}
 		a.waitFor(ref)
 		return nil
-	})
+	}, ask)
 }
 
 func (a *act) waitFor(request outbox.Ref) {

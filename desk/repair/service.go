@@ -61,10 +61,11 @@ type Part struct {
 	Amount int64 // fen
 }
 
-// Purchases asks for a part in the ticket's own transaction and names the
-// request.
+// Purchases asks for a part in the ticket's own transaction: AskRequest adds
+// what that needs to the ticket's reads, and once they have run what it gives
+// makes the request and names it.
 type Purchases interface {
-	Request(ctx context.Context, tx *store.Tx, actor org.Actor, p Part) (outbox.Ref, error)
+	AskRequest(ctx context.Context, r *store.Reads, actor org.Actor) (func(ctx context.Context, tx *store.Tx, p Part) (outbox.Ref, error), error)
 }
 
 // Options is what the desk is bound to. Whatever is nil is not there: nobody is

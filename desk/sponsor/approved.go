@@ -66,9 +66,12 @@ func (s *Service) OnApprovedAgree(ctx context.Context, d outbox.Delivery) error 
 		outbox.Link(tx, outbox.Ref{Kind: "req", ID: in.Request}, p.Ref(), "agrees", now)
 		changed(tx, p)
 		if fresh {
-			if p.Number, err = s.number(ctx, tx, now); err != nil {
+			r := store.NewReads(tx)
+			number := s.askNumber(r, now)
+			if err := r.Run(ctx); err != nil {
 				return Outcome{}, err
 			}
+			p.Number = number()
 			tx.Queue(tx.DB.Bun().NewInsert().Model(p))
 		} else {
 			tx.Queue(tx.DB.Bun().NewUpdate().Model(p).WherePK())
@@ -87,9 +90,15 @@ func (s *Service) pledgeOf(ctx context.Context, tx *store.Tx, form map[string]an
 	}
 	if lead, _ := form["lead"].(string); lead != "" {
 		if key, err := id.Parse("plg", lead); err == nil {
-			p, err := s.load(ctx, tx, key, true)
+			r := store.NewReads(tx)
+			locked := s.askPledge(r, tx, key)
+			if err := r.Run(ctx); err != nil {
+				return nil, false, err
+			}
+			p, _, err := locked()
 			if err == nil && (p.State == Lead || p.State == Contacted || p.State == Negotiating) {
-				return p, false, s.touch(ctx, tx, p.Organisation, now)
+				touch(tx, p.Organisation, now)
+				return p, false, nil
 			}
 			if err != nil && !fault.Is(err, fault.NotFound) {
 				return nil, false, err
@@ -113,20 +122,21 @@ func (s *Service) organisation(ctx context.Context, tx *store.Tx, name string, n
 		return id.Nil, err
 	}
 	if len(found) > 0 {
-		return found[0].ID, s.touch(ctx, tx, found[0].ID, now)
+		touch(tx, found[0].ID, now)
+		return found[0].ID, nil
 	}
 	row := &Organisation{ID: id.New(), Kind: Company, Name: name, Search: store.SearchText(name), TouchedAt: now, CreatedAt: now}
 	tx.Queue(tx.DB.Bun().NewInsert().Model(row))
 	return row.ID, nil
 }
 
-// number gives the next number of the local year.
-func (s *Service) number(ctx context.Context, tx *store.Tx, now time.Time) (string, error) {
+// askNumber takes the next number of the local year.
+func (s *Service) askNumber(r *store.Reads, now time.Time) func() string {
 	year := now.In(s.Location).Year()
-	var n int64
-	err := tx.NewRaw(`INSERT INTO counter (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = counter.value + 1 RETURNING value`,
-		fmt.Sprintf("pledge %d", year)).Scan(ctx, &n)
-	return fmt.Sprintf("赞助 %d-%04d", year, n), err
+	var n []int64
+	r.SQL(&n, `INSERT INTO counter (name, value) VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET value = counter.value + 1 RETURNING value`,
+		fmt.Sprintf("pledge %d", year))
+	return func() string { return fmt.Sprintf("赞助 %d-%04d", year, n[0]) }
 }
 
 func returnsOf(form map[string]any) string {

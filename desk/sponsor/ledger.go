@@ -50,18 +50,29 @@ func (s *Service) Allocate(ctx context.Context, actor org.Actor, in AllocateInpu
 	if in.Amount < 1 || in.Amount > maxAmount {
 		return Allocation{}, fault.Input("amount", "金额须在 0.01 元到 1000 万元之间", "the amount is between 0.01 and 10,000,000 yuan")
 	}
-	return command(ctx, s, actor, "allocatePledge", in.IdempotencyKey, in, actAllocate, func(ctx context.Context, tx *store.Tx, a org.Actor, now time.Time) (Allocation, error) {
-		var rows []Pledge
-		err := tx.NewRaw(`UPDATE pledge SET allocated = allocated + ?, version = version + 1, changed_at = ?
-			WHERE id = ? AND kind = 'CASH' AND state IN ('RECEIVED', 'DELIVERED', 'THANKED') AND allocated + ? <= received RETURNING *`,
-			in.Amount, now, in.Pledge, in.Amount).Scan(ctx, &rows)
-		if err != nil && !store.NoRows(err) {
+	now := s.clock.Now()
+	return store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "allocatePledge", in.IdempotencyKey, in), func(ctx context.Context, tx *store.Tx) (Allocation, error) {
+		r := store.NewReads(tx)
+		judged, locked := org.AskJudge(r, actor, now), s.askPledge(r, tx, in.Pledge)
+		tell := s.Tell.Ask(r, now, "liaison.head")
+		if err := r.Run(ctx); err != nil {
 			return Allocation{}, err
 		}
-		if len(rows) == 0 {
-			return Allocation{}, s.whyNot(ctx, tx, in)
+		a, err := judged()
+		if err == nil {
+			err = s.rules.Check(a, actAllocate, org.Object{Unit: "liaison"})
 		}
-		p := &rows[0]
+		if err != nil {
+			return Allocation{}, err
+		}
+		p, organisation, err := locked()
+		if err == nil {
+			err = p.allocate(in.Amount, now)
+		}
+		if err != nil {
+			return Allocation{}, err
+		}
+		tx.QueueSQL(`UPDATE pledge SET allocated = ?, version = ?, changed_at = ? WHERE id = ?`, p.Allocated, p.Version, now, p.ID)
 		done, err := s.Purchases.Fund(ctx, tx, in.Purchase, in.Amount, now)
 		if err != nil {
 			return Allocation{}, err
@@ -79,32 +90,27 @@ func (s *Service) Allocate(ctx context.Context, actor org.Actor, in AllocateInpu
 		audit.Record(tx, audit.Entry{Actor: a.Person, Seat: a.Acting, Action: actAllocate, Object: p.Ref(),
 			Data: map[string]any{"purchase": in.Purchase, "entry": e.ID, "amount": in.Amount}, At: now})
 		changed(tx, p)
-		return Allocation{e.ID, t.ID, p.Left(), done}, s.tellThanks(ctx, tx, p, in.Amount, now)
+		m := s.message(p, organisation, "pledge.thanks", now)
+		m.Params["use.zh"], m.Params["use.en"] = "一笔 "+yuan(in.Amount)+" 元的采购", "a purchase of "+yuan(in.Amount)+" yuan"
+		s.Tell.Person(tx, p.Owner, m)
+		tell(tx, m)
+		return Allocation{e.ID, t.ID, p.Left(), done}, nil
 	})
 }
 
-// whyNot names the rule that an allocation met.
-func (s *Service) whyNot(ctx context.Context, tx *store.Tx, in AllocateInput) error {
-	p, err := s.load(ctx, tx, in.Pledge, false)
+// allocate takes money of a locked pledge, never more than is left of it.
+func (p *Pledge) allocate(amount int64, now time.Time) error {
+	spendable := p.State == Received || p.State == Delivered || p.State == Thanked
 	switch {
-	case err != nil:
-		return err
 	case p.Kind != Cash:
 		return fault.Refuse("NOT_CASH", "这是实物或服务赞助，不能用来付款", "this gift is goods or services and pays for nothing").At("pledge")
 	case p.Received == 0:
 		return fault.Refuse("NOT_RECEIVED", "这笔赞助还没有到账，到账后才能使用", "this pledge has not been received; only what is received can be spent").At("pledge")
+	case !spendable || amount > p.Left():
+		return fault.Refuse("NOT_ENOUGH", "余额只有 "+yuan(p.Left())+" 元", "only "+yuan(p.Left())+" yuan are left of it").At("amount").With(p.Left())
 	}
-	return fault.Refuse("NOT_ENOUGH", "余额只有 "+yuan(p.Left())+" 元", "only "+yuan(p.Left())+" yuan are left of it").At("amount").With(p.Left())
-}
-
-func (s *Service) tellThanks(ctx context.Context, tx *store.Tx, p *Pledge, amount int64, now time.Time) error {
-	m, err := s.message(ctx, tx, p, "pledge.thanks", now)
-	if err != nil {
-		return err
-	}
-	m.Params["use.zh"], m.Params["use.en"] = "一笔 "+yuan(amount)+" 元的采购", "a purchase of "+yuan(amount)+" yuan"
-	s.Tell.Person(tx, p.Owner, m)
-	return s.Tell.Seats(ctx, tx, m, "liaison.head")
+	p.Allocated, p.Version, p.ChangedAt = p.Allocated+amount, p.Version+1, now
+	return nil
 }
 
 type purchasePayload struct {

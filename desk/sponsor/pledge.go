@@ -60,11 +60,17 @@ func (s *Service) Act(ctx context.Context, actor org.Actor, in ActInput) (Outcom
 	}
 	cmd := store.FromClient(s.db, actor.Person, "pledge "+string(in.Action), in.IdempotencyKey, in)
 	out, err := store.InTx(ctx, s.db, cmd, func(ctx context.Context, tx *store.Tx) (Outcome, error) {
-		a, err := org.Judge(ctx, tx, actor, now)
+		r := store.NewReads(tx)
+		judged, locked := org.AskJudge(r, actor, now), s.askPledge(r, tx, in.Pledge)
+		tell := s.Tell.Ask(r, now, "liaison.head")
+		if err := r.Run(ctx); err != nil {
+			return Outcome{}, err
+		}
+		a, err := judged()
 		if err != nil {
 			return Outcome{}, err
 		}
-		p, err := s.load(ctx, tx, in.Pledge, true)
+		p, organisation, err := locked()
 		if err == nil && !s.rules.Can(a, actRead, org.Object{Unit: "liaison"}) {
 			err = fault.Missing()
 		}
@@ -79,11 +85,13 @@ func (s *Service) Act(ctx context.Context, actor org.Actor, in ActInput) (Outcom
 			return Outcome{}, err
 		}
 		p.ChangedAt, p.Version = now, p.Version+1
-		if err := s.touch(ctx, tx, p.Organisation, now); err != nil {
-			return Outcome{}, err
-		}
-		if err := s.effect(ctx, tx, a, p, in, now); err != nil {
-			return Outcome{}, err
+		touch(tx, p.Organisation, now)
+		s.effect(tx, a, p, in, now)
+		if in.Action == ActReceive {
+			m := s.message(p, organisation, "pledge.received", now)
+			m.Params["amount"] = yuan(in.Amount)
+			s.Tell.Person(tx, p.Owner, m)
+			tell(tx, m)
 		}
 		tx.Queue(tx.DB.Bun().NewUpdate().Model(p).WherePK())
 		audit.Record(tx, audit.Entry{Actor: a.Person, Seat: a.Acting, Action: "sponsor." + string(in.Action), Object: p.Ref(),
@@ -98,7 +106,7 @@ func (s *Service) Act(ctx context.Context, actor org.Actor, in ActInput) (Outcom
 }
 
 // effect is what the action changes beside the state.
-func (s *Service) effect(ctx context.Context, tx *store.Tx, a org.Actor, p *Pledge, in ActInput, now time.Time) error {
+func (s *Service) effect(tx *store.Tx, a org.Actor, p *Pledge, in ActInput, now time.Time) {
 	switch in.Action {
 	case ActAgree:
 		p.Amount, p.DueAt = in.Amount, in.Due.UTC()
@@ -112,20 +120,12 @@ func (s *Service) effect(ctx context.Context, tx *store.Tx, a org.Actor, p *Pled
 			Pledge: p.ID, Voucher: in.Voucher, Actor: a.Person, At: now}
 		tx.Queue(tx.DB.Bun().NewInsert().Model(e))
 		outbox.Void(tx, p.ID, "overdue")
-		m, err := s.message(ctx, tx, p, "pledge.received", now)
-		if err != nil {
-			return err
-		}
-		m.Params["amount"] = yuan(in.Amount)
-		s.Tell.Person(tx, p.Owner, m)
-		return s.Tell.Seats(ctx, tx, m, "liaison.head")
 	case ActThank:
 		tx.QueueSQL(`UPDATE thanks SET done_at = ?, done_by = ? WHERE pledge = ? AND done_at IS NULL AND void_at IS NULL`, now, a.Person, p.ID)
 	case ActLose:
 		p.Reason = in.Reason
 		outbox.Void(tx, p.ID, "overdue")
 	}
-	return nil
 }
 
 func overdueAt(tx *store.Tx, pledge id.ID, at time.Time) {
@@ -144,43 +144,54 @@ func (s *Service) OnOverdue(ctx context.Context, d outbox.Delivery) error {
 	}
 	now := s.clock.Now()
 	_, err := store.InTx(ctx, s.db, d.Command(), func(ctx context.Context, tx *store.Tx) (struct{}, error) {
-		p, err := s.load(ctx, tx, in.Pledge, false)
+		r := store.NewReads(tx)
+		locked, tell := s.askPledge(r, tx, in.Pledge), s.Tell.Ask(r, now, "liaison.head")
+		if err := r.Run(ctx); err != nil {
+			return struct{}{}, err
+		}
+		p, organisation, err := locked()
 		if fault.Is(err, fault.NotFound) || err == nil && (p.State != Agreed || p.DueAt.After(now)) {
 			return struct{}{}, nil
 		}
 		if err != nil {
 			return struct{}{}, err
 		}
-		m, err := s.message(ctx, tx, p, "pledge.overdue", now)
-		if err != nil {
-			return struct{}{}, err
-		}
+		m := s.message(p, organisation, "pledge.overdue", now)
 		s.Tell.Person(tx, p.Owner, m)
 		overdueAt(tx, p.ID, now.Add(remindEvery))
-		return struct{}{}, s.Tell.Seats(ctx, tx, m, "liaison.head")
+		tell(tx, m)
+		return struct{}{}, nil
 	})
 	return err
 }
 
 // message about a pledge; its parameters name the organisation, the amount in
 // yuan and the date.
-func (s *Service) message(ctx context.Context, q bun.IDB, p *Pledge, topic string, now time.Time) (tell.Message, error) {
-	var o Organisation
-	err := q.NewSelect().Model(&o).Where("id = ?", p.Organisation).Scan(ctx)
-	params := map[string]string{"number": p.Number, "organisation": o.Name, "amount": yuan(p.Amount)}
+func (s *Service) message(p *Pledge, organisation, topic string, now time.Time) tell.Message {
+	params := map[string]string{"number": p.Number, "organisation": organisation, "amount": yuan(p.Amount)}
 	if !p.DueAt.IsZero() {
 		params["date"] = p.DueAt.In(s.Location).Format("2006-01-02")
 	}
-	return tell.Message{Topic: topic, Ref: p.Ref(), Params: params, Unit: "liaison", At: now}, err
+	return tell.Message{Topic: topic, Ref: p.Ref(), Params: params, Unit: "liaison", At: now}
 }
 
-func (s *Service) load(ctx context.Context, q bun.IDB, pledge id.ID, lock bool) (*Pledge, error) {
-	var p Pledge
-	sel := q.NewSelect().Model(&p).Where("id = ?", pledge)
-	if lock && s.db.Postgres() {
-		sel = sel.For("UPDATE")
+// askPledge locks a pledge and reads its organisation's name.
+func (s *Service) askPledge(r *store.Reads, tx *store.Tx, pledge id.ID) func() (*Pledge, string, error) {
+	var rows []Pledge
+	var names []string
+	r.SQL(&rows, `SELECT * FROM pledge WHERE id = ? ?`, pledge, tx.DB.Lock(false))
+	r.SQL(&names, `SELECT name FROM organisation WHERE id = (SELECT organisation FROM pledge WHERE id = ?)`, pledge)
+	return func() (*Pledge, string, error) {
+		if len(rows) == 0 {
+			return nil, "", fault.Missing()
+		}
+		return &rows[0], strings.Join(names, ""), nil
 	}
-	err := sel.Scan(ctx)
+}
+
+func (s *Service) load(ctx context.Context, q bun.IDB, pledge id.ID) (*Pledge, error) {
+	var p Pledge
+	err := q.NewSelect().Model(&p).Where("id = ?", pledge).Scan(ctx)
 	if store.NoRows(err) {
 		return nil, fault.Missing()
 	}

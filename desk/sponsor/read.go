@@ -137,7 +137,7 @@ func (s *Service) PledgeByID(ctx context.Context, actor org.Actor, pledge id.ID)
 		}
 		return nil, err
 	}
-	p, err := s.load(ctx, s.db.R, pledge, false)
+	p, err := s.load(ctx, s.db.R, pledge)
 	return p, store.Busy(err)
 }
 

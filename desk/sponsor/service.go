@@ -97,9 +97,14 @@ func (s *Service) AddContact(ctx context.Context, actor org.Actor, in ContactInp
 		}
 	}
 	return command(ctx, s, actor, "addSponsorContact", in.IdempotencyKey, in, actEdit, func(ctx context.Context, tx *store.Tx, a org.Actor, now time.Time) (id.ID, error) {
-		if err := s.touch(ctx, tx, in.Organisation, now); err != nil {
+		known, err := tx.NewSelect().Model((*Organisation)(nil)).Where("id = ?", in.Organisation).Exists(ctx)
+		if err != nil {
 			return id.Nil, err
 		}
+		if !known {
+			return id.Nil, fault.Missing()
+		}
+		touch(tx, in.Organisation, now)
 		row := &Contact{ID: id.New(), Organisation: in.Organisation, CreatedAt: now}
 		tx.Queue(tx.DB.Bun().NewInsert().Model(row))
 		hashes := org.SetPersonal(tx, s.db.Key(), row.ID, now, now.AddDate(0, keepContacts, 0), map[string]string{
@@ -109,22 +114,11 @@ func (s *Service) AddContact(ctx context.Context, actor org.Actor, in ContactInp
 	})
 }
 
-// touch moves the end of keeping the organisation's contacts and says whether
-// it exists.
-func (s *Service) touch(ctx context.Context, tx *store.Tx, organisation id.ID, now time.Time) error {
-	res, err := tx.NewRaw(`UPDATE organisation SET touched_at = ? WHERE id = ?`, now, organisation).Exec(ctx)
-	if err != nil {
-		return err
-	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		if err != nil {
-			return err
-		}
-		return fault.Missing()
-	}
+// touch moves the end of keeping the organisation's contacts.
+func touch(tx *store.Tx, organisation id.ID, now time.Time) {
+	tx.QueueSQL(`UPDATE organisation SET touched_at = ? WHERE id = ?`, now, organisation)
 	tx.QueueSQL(`UPDATE personal SET until = ? WHERE subject IN (SELECT id FROM sponsor_contact WHERE organisation = ?)`,
 		now.AddDate(0, keepContacts, 0), organisation)
-	return nil
 }
 
 // PledgeInput opens a pledge as a lead.
@@ -151,18 +145,22 @@ func (s *Service) CreatePledge(ctx context.Context, actor org.Actor, in PledgeIn
 		return Outcome{}, fault.Input("kind", "类别只能是 CASH、GOODS 或 SERVICE", "the kind is CASH, GOODS or SERVICE")
 	}
 	return command(ctx, s, actor, "createPledge", in.IdempotencyKey, in, actEdit, func(ctx context.Context, tx *store.Tx, a org.Actor, now time.Time) (Outcome, error) {
-		err := s.touch(ctx, tx, in.Organisation, now)
-		if err != nil {
+		// The number's row is locked from here on.
+		var known []id.ID
+		r := store.NewReads(tx)
+		r.SQL(&known, `SELECT id FROM organisation WHERE id = ?`, in.Organisation)
+		number := s.askNumber(r, now)
+		if err := r.Run(ctx); err != nil {
 			return Outcome{}, err
 		}
+		if len(known) == 0 {
+			return Outcome{}, fault.Missing()
+		}
+		touch(tx, in.Organisation, now)
 		p := &Pledge{ID: id.New(), Organisation: in.Organisation, Kind: in.Kind, State: Lead, Owner: a.Person, Amount: in.Amount,
-			Returns: in.Returns, Version: 1, CreatedAt: now, ChangedAt: now}
+			Number: number(), Returns: in.Returns, Version: 1, CreatedAt: now, ChangedAt: now}
 		audit.Record(tx, audit.Entry{Actor: a.Person, Seat: a.Acting, Action: "sponsor.pledge", Object: p.Ref(), Data: map[string]any{"amount": in.Amount}, At: now})
 		changed(tx, p)
-		// The number's row is locked from here on.
-		if p.Number, err = s.number(ctx, tx, now); err != nil {
-			return Outcome{}, err
-		}
 		tx.Queue(tx.DB.Bun().NewInsert().Model(p))
 		return Outcome{p.ID, p.State, p.Version}, nil
 	})

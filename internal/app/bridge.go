@@ -90,9 +90,12 @@ func (i incidents) Incident(ctx context.Context, q bun.IDB, incident id.ID) (rep
 // purchases lets the repair desk ask for a part, in the ticket's transaction.
 type purchases struct{ a *App }
 
-func (p purchases) Request(ctx context.Context, tx *store.Tx, actor org.Actor, part repair.Part) (outbox.Ref, error) {
-	out, err := p.a.Workflow.SubmitIn(ctx, tx, actor, workflow.SubmitInput{Definition: partDefinition, Unit: partUnit, Form: PartForm(part.Text, part.Amount, part.Number)})
-	return outbox.Ref{Kind: "req", ID: out.Request}, err
+func (p purchases) AskRequest(ctx context.Context, r *store.Reads, actor org.Actor) (func(context.Context, *store.Tx, repair.Part) (outbox.Ref, error), error) {
+	submit, err := p.a.Workflow.AskSubmit(ctx, r, actor, partDefinition)
+	return func(ctx context.Context, tx *store.Tx, part repair.Part) (outbox.Ref, error) {
+		out, err := submit(ctx, tx, workflow.SubmitInput{Definition: partDefinition, Unit: partUnit, Form: PartForm(part.Text, part.Amount, part.Number)})
+		return outbox.Ref{Kind: "req", ID: out.Request}, err
+	}, err
 }
 
 // A part for a repair is asked for under this definition, for this unit.
