@@ -83,17 +83,9 @@ func (s Sealer) checkpoint(ctx context.Context) {
 type Keep struct {
 	Table, Column string
 	Where         string // narrows to rows that may go; "" = all
+	What          string // for the operators' guide
 	For           time.Duration
 	Business      bool // the column holds business time, not the database's
-}
-
-// Retention is the list of every growing table of the kernel that forgets;
-// domains add theirs. What is not here is kept: audit, links, requests,
-// incidents.
-var Retention = []Keep{
-	{Table: "idempotency", Column: "at", For: 24 * time.Hour},
-	{Table: "outbox", Column: "created_at", Where: "state IN ('done', 'void')", For: 24 * time.Hour},
-	{Table: "lease", Column: "until", For: 24 * time.Hour},
 }
 
 const retentionBatch = 2000

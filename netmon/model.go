@@ -225,15 +225,3 @@ type incidentNodeRow struct {
 	JoinedEpoch int64
 	LeftEpoch   int64 `bun:",nullzero"`
 }
-
-// Keep is one row of the retention list (the same shape as the jobs' own).
-type Keep struct {
-	Table, Column string
-	Where         string
-	For           time.Duration
-	Business      bool
-}
-
-// Retention is what this package forgets: rounds after a week. Transitions and
-// incidents are kept.
-var Retention = []Keep{{Table: "round", Column: "at", For: 7 * 24 * time.Hour, Business: true}}

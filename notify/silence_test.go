@@ -248,3 +248,35 @@ func TestInboxPagesHoldEverythingOnce(t *testing.T) {
 		}
 	})
 }
+
+func TestErasingAPersonForgetsTheirWishes(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		me := org.Actor{Person: mk.Officer(t, db, "周航"), Lang: "zh"}
+		other := org.Actor{Person: mk.Officer(t, db, "林小满"), Lang: "zh"}
+		for _, who := range []org.Actor{me, other} {
+			off := []notify.Preference{{Topic: "incident.opened", Channel: notify.Email}}
+			if err := w.svc.SetPreferences(bg, who, notify.SetPreferencesInput{Preferences: off, IdempotencyKey: "a"}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, err := store.InTx(bg, db, store.Internal("erase"), func(ctx context.Context, tx *store.Tx) (int, error) {
+			return 0, w.svc.EraseFor(ctx, tx, me.Person, w.clock.Now())
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for who, want := range map[id.ID]int{me.Person: 0, other.Person: 1} {
+			got, err := w.svc.Preferences(bg, org.Actor{Person: who})
+			off := 0
+			for _, p := range got {
+				if !p.Enabled {
+					off++
+				}
+			}
+			if err != nil || off != want {
+				t.Errorf("%d topics are off, want %d: %v", off, want, err)
+			}
+		}
+	})
+}

@@ -177,6 +177,7 @@ func (a *App) bind(o Options) error {
 	a.Org.OnErase(a.Auth.EraseAccount)
 	a.Org.OnErase(a.Repair.EraseOwned)
 	a.Org.OnErase(a.Workflow.EraseFor)
+	a.Org.OnErase(a.Notify.EraseFor)
 	a.Org.OnExport(a.Auth.ExportAccount())
 	a.Org.OnExport(org.Exporter{Name: "repair", Of: a.Repair.ExportOwned})
 	a.Org.OnExport(org.Exporter{Name: "workflow", Of: a.Workflow.ExportFor})

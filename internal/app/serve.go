@@ -133,7 +133,7 @@ func (a *App) Run(ctx context.Context, roles []string) error {
 		stops = append(stops, w.Start())
 		loop(jobs.Relay{DB: a.DB, Clock: a.Clock, Redis: a.Queue, Log: a.Log, Timing: a.options.Timing}.Run)
 		loop(jobs.Sealer{DB: a.DB, Clock: a.Clock, Log: a.Log, Key: sealKey(a.Config.SecretKey), Origin: origin(a.Config), Dir: a.Config.DataDir + "/checkpoints"}.Run)
-		loop(func(ctx context.Context) { jobs.RunRetention(ctx, a.DB, a.Clock, a.Log, retention()) })
+		loop(func(ctx context.Context) { jobs.RunRetention(ctx, a.DB, a.Clock, a.Log, Retention) })
 		loop(a.purge)
 	}
 	if slices.Contains(roles, RoleMonitor) {

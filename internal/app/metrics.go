@@ -5,45 +5,10 @@ import (
 	"time"
 
 	"kelian/internal/outbox"
-	"kelian/jobs"
-	"kelian/netmon"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 )
-
-// retention is the whole list of what is forgotten by age.
-func retention() []jobs.Keep {
-	list := append([]jobs.Keep{}, jobs.Retention...)
-	for _, r := range netmon.Retention {
-		list = append(list, jobs.Keep{Table: r.Table, Column: r.Column, For: r.For, Business: r.Business})
-	}
-	return list
-}
-
-// purge forgets personal values whose time is over: hourly, everything due.
-func (a *App) purge(ctx context.Context) {
-	tick := time.NewTicker(time.Hour)
-	defer tick.Stop()
-	for {
-		for name, f := range map[string]func(context.Context) (int, error){"org": a.Org.Purge, "auth": a.Auth.Purge, "repair": a.Repair.Purge} {
-			for {
-				n, err := f(ctx)
-				if err != nil && ctx.Err() == nil {
-					a.Log.Warn("personal values that are due were not all forgotten", "area", name, "error", err)
-				}
-				if err != nil || n == 0 {
-					break
-				}
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-		}
-	}
-}
 
 // Metrics are this process's figures for Prometheus.
 func (a *App) Metrics() *prometheus.Registry {
