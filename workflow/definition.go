@@ -17,15 +17,16 @@ import (
 
 // Definition is one loaded, immutable version of a workflow.
 type Definition struct {
-	Flow   *flow.Definition // what the core reads; Flow.Key, Flow.Hash and Flow.Title name it
-	Source []byte           // the YAML text that Flow.Hash is the SHA-256 of
-	About  flow.Text        // when to use it, one or two sentences
-	Owner  string           // code of the unit that keeps it, e.g. "office"
-	Params []Param          // in the order of the text
-	Form   *Form
-	Facts  []string            // desk facts to be recorded at each submission
-	Seats  map[string]SeatExpr // by source, all that Flow mentions
-	guards *guards
+	Flow     *flow.Definition // what the core reads; Flow.Key, Flow.Hash and Flow.Title name it
+	Source   []byte           // the YAML text that Flow.Hash is the SHA-256 of
+	About    flow.Text        // when to use it, one or two sentences
+	Owner    string           // code of the unit that keeps it, e.g. "office"
+	Params   []Param          // in the order of the text
+	Form     *Form
+	CloseOut *Form               // of the report that the requester owes; nil: none
+	Facts    []string            // desk facts to be recorded at each submission
+	Seats    map[string]SeatExpr // by source, all that Flow mentions
+	guards   *guards
 }
 
 // Param is a number, a switch or a word that the federation may set without
@@ -79,6 +80,14 @@ func (d *Definition) SeatsOf(step *flow.Step) []SeatExpr {
 	}
 	return out
 }
+
+// Interests are the relations to a request that a definition may name in
+// policy.interest; who stands in one decides nothing about it.
+//
+//   - same_unit: holds a seat in the requesting unit
+//   - host: holds a seat in a unit that the form names
+//   - named: is named in the form, by a field of kind person
+var Interests = []string{"same_unit", "host", "named"}
 
 //go:embed definitions/*.yaml
 var builtin embed.FS

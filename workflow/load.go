@@ -43,7 +43,7 @@ func Load(src []byte, known Known) (*Definition, error) {
 // definition reads the top level.
 func (l *flowLoader) definition(n *node) *Definition {
 	if !l.only(n, "definition", []string{"key", "title", "about", "unit", "form", "flow"},
-		"params", "rules", "facts", "send_back", "policy", "on_approved") {
+		"params", "rules", "facts", "send_back", "policy", "on_approved", "cc", "close_out") {
 		return nil
 	}
 	d := &Definition{Flow: &flow.Definition{}}
@@ -90,6 +90,7 @@ func (l *flowLoader) compile(n *node, d *Definition) {
 	d.guards, l.guards, l.form = g, g, d.Form
 	l.rules(n.get("rules"))
 	l.policy(n, d.Flow)
+	d.CloseOut = l.closeOut(n.get("close_out"), d.Flow)
 	d.Flow.Blocks = l.blocks(n.get("flow"), "flow")
 	l.defaultTargets(d.Flow)
 	d.Seats = l.seats
@@ -208,7 +209,7 @@ func (l *flowLoader) seat(at *node, src string) {
 
 func (l *flowLoader) policy(n *node, d *flow.Definition) {
 	d.Policy = flow.Policy{NotRequester: true, Dedupe: flow.DedupeConsecutive, Mode: flow.ReturnToMe}
-	if p := n.get("policy"); p != nil && l.only(p, "policy", nil, "not_requester", "dedupe", "empty") {
+	if p := n.get("policy"); p != nil && l.only(p, "policy", nil, "not_requester", "dedupe", "empty", "withdraw_days", "interest", "stop") {
 		if v := p.get("not_requester"); v != nil {
 			d.Policy.NotRequester = l.flag(v, "not_requester")
 		}
@@ -221,6 +222,13 @@ func (l *flowLoader) policy(n *node, d *flow.Definition) {
 			l.seat(v, d.Policy.Empty)
 		}
 	}
+	if p := n.get("policy"); p != nil {
+		d.Policy.WithdrawDays = l.integer(p.get("withdraw_days"), "withdraw_days")
+		l.mark("", "withdraw_days", p.get("withdraw_days"))
+		d.Policy.Interest = l.names(p.get("interest"), "interest", Interests, "INTEREST_UNKNOWN")
+		d.Policy.Stop = l.seatList(p.get("stop"), "stop")
+	}
+	d.Policy.CC = l.seatList(n.get("cc"), "cc")
 	b := n.get("send_back")
 	if b == nil || !l.only(b, "send_back", []string{"targets"}, "mode", "max") {
 		return
@@ -232,6 +240,36 @@ func (l *flowLoader) policy(n *node, d *flow.Definition) {
 		l.mark("", "mode", v)
 	}
 	d.Policy.MaxSendBack = l.integer(b.get("max"), "max")
+}
+
+func (l *flowLoader) seatList(n *node, what string) []string {
+	out := l.strs(n, what)
+	for i, e := range out {
+		l.seat(n.item(i), e)
+	}
+	return out
+}
+
+// closeOut reads what the requester owes after approval, and the form of it.
+func (l *flowLoader) closeOut(n *node, d *flow.Definition) *Form {
+	if n == nil || !l.only(n, "close_out", []string{"after", "due", "form"}) {
+		return nil
+	}
+	rule := &flow.CloseOutRule{After: l.str(n.get("after"), "after"), Due: l.span(n.get("due"))}
+	l.pointer(n.get("after"), rule.After)
+	if f, ok := l.form.Field(rule.After); ok && f.Format != "date" && f.Format != "date-time" {
+		l.add(n.get("after"), "CLOSE_OUT", rule.After+" 不是日期字段", rule.After+" is not a date")
+	}
+	l.mark("", "close_out", n)
+	form := l.readForm(n.get("form"))
+	if form == nil {
+		return nil
+	}
+	for _, f := range form.Fields {
+		rule.Fields = append(rule.Fields, f.Pointer)
+	}
+	d.CloseOut = rule
+	return form
 }
 
 // defaultTargets gives each step without targets of its own those of the

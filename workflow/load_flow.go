@@ -92,10 +92,12 @@ func (l *flowLoader) choice(n *node) flow.Block {
 
 func (l *flowLoader) step(n *node) *flow.Step {
 	l.only(n, "step", []string{"step", "title", "ask"}, "rule", "reads", "fields", "due", "on_due",
-		"distinct_from", "send_back", "link", "strong", "paper", "always_ask")
+		"distinct_from", "send_back", "link", "strong", "paper", "always_ask", "draw", "not_same_unit", "fixed")
 	s := &flow.Step{Name: l.str(n.get("step"), "step"), Title: l.bilingual(n.get("title"), "title"),
 		Link: l.flag(n.get("link"), "link"), Strong: l.flag(n.get("strong"), "strong"),
-		Paper: l.flag(n.get("paper"), "paper"), AlwaysAsk: l.flag(n.get("always_ask"), "always_ask")}
+		Paper: l.flag(n.get("paper"), "paper"), AlwaysAsk: l.flag(n.get("always_ask"), "always_ask"),
+		NotSameUnit: l.flag(n.get("not_same_unit"), "not_same_unit"), Fixed: l.flag(n.get("fixed"), "fixed"),
+		Draw: l.integer(n.get("draw"), "draw")}
 	if prior := l.places[s.Name+"\x00"]; prior != nil {
 		l.places[s.Name+"\x00step"] = n.get("step") // the second of the two is the mistake
 	}
@@ -103,10 +105,7 @@ func (l *flowLoader) step(n *node) *flow.Step {
 	for _, k := range n.keys {
 		l.mark(s.Name, k.name, k.value)
 	}
-	s.Ask = l.strs(n.get("ask"), "ask")
-	for i, e := range s.Ask {
-		l.seat(n.get("ask").item(i), e)
-	}
+	l.ask(n.get("ask"), s)
 	s.Rule = l.rule(n.get("rule"))
 	s.Reads = l.pointers(n.get("reads"), "reads")
 	s.Fields = l.rights(n.get("fields"), s)
@@ -117,6 +116,35 @@ func (l *flowLoader) step(n *node) *flow.Step {
 	return s
 }
 
+// ask reads seat expressions, each alone or as {seat, weight}.
+func (l *flowLoader) ask(n *node, s *flow.Step) {
+	if n == nil {
+		return
+	}
+	list := []*node{n}
+	if n.kind == listNode {
+		list = n.items
+	}
+	for _, x := range list {
+		at := x
+		if x.kind == mapNode {
+			if !l.only(x, "ask", []string{"seat", "weight"}) {
+				continue
+			}
+			at = x.get("seat")
+		}
+		e := l.str(at, "ask")
+		l.seat(at, e)
+		s.Ask = append(s.Ask, e)
+		if w := x.get("weight"); w != nil {
+			if s.Weights == nil {
+				s.Weights = map[string]int{}
+			}
+			s.Weights[e] = l.integer(w, "weight")
+		}
+	}
+}
+
 // rule reads any, all, "3 of n", or a mapping with turnout, veto, abstain.
 func (l *flowLoader) rule(n *node) flow.Rule {
 	if n == nil {
@@ -125,7 +153,7 @@ func (l *flowLoader) rule(n *node) flow.Rule {
 	if n.kind == scalarNode {
 		return l.threshold(n)
 	}
-	if !l.only(n, "rule", []string{"pass"}, "of", "turnout", "veto", "abstain") || n.get("pass") == nil {
+	if !l.only(n, "rule", []string{"pass"}, "of", "turnout", "veto", "abstain", "in_turn") || n.get("pass") == nil {
 		return flow.Rule{Kind: flow.Any}
 	}
 	r := l.threshold(n.get("pass"))
@@ -141,6 +169,7 @@ func (l *flowLoader) rule(n *node) flow.Rule {
 		r.Turnout = l.share(v)
 	}
 	r.Veto = l.flag(n.get("veto"), "veto")
+	r.InTurn = l.flag(n.get("in_turn"), "in_turn")
 	if v := n.get("abstain"); v != nil {
 		r.Abstain = l.flag(v, "abstain")
 	}
@@ -156,13 +185,15 @@ func (l *flowLoader) threshold(n *node) flow.Rule {
 		return flow.Rule{Kind: flow.Any}
 	case s == "all":
 		return flow.Rule{Kind: flow.All}
+	case s == "objection":
+		return flow.Rule{Kind: flow.Objection}
 	case quorumText.MatchString(s):
 		k, _ := strconv.Atoi(quorumText.FindStringSubmatch(s)[1])
 		return flow.Rule{Kind: flow.KOfN, K: k, Abstain: true}
 	case ratioText.MatchString(s) || percentText.MatchString(s):
 		return flow.Rule{Kind: flow.Percent, Percent: l.share(n), Abstain: true}
 	}
-	l.add(n, "RULE", "规则要写成 any、all、3 of n、2/3 或 60%", "a rule is written any, all, 3 of n, 2/3 or 60%")
+	l.add(n, "RULE", "规则要写成 any、all、3 of n、2/3、60% 或 objection", "a rule is written any, all, 3 of n, 2/3, 60% or objection")
 	return flow.Rule{Kind: flow.Any}
 }
 
@@ -189,13 +220,13 @@ func (l *flowLoader) pointers(n *node, what string) []string {
 	return out
 }
 
-// rights reads {read, edit, hide}: lists of fields.
+// rights reads {read, edit, hide, require}: lists of fields.
 func (l *flowLoader) rights(n *node, s *flow.Step) []flow.FieldRight {
-	if n == nil || !l.only(n, "fields", nil, "read", "edit", "hide") {
+	if n == nil || !l.only(n, "fields", nil, "read", "edit", "hide", "require") {
 		return nil
 	}
 	var out []flow.FieldRight
-	for _, right := range []flow.Right{flow.Read, flow.Edit, flow.Hide} {
+	for _, right := range []flow.Right{flow.Read, flow.Edit, flow.Hide, flow.Require} {
 		for _, p := range l.pointers(n.get(string(right)), string(right)) {
 			out = append(out, flow.FieldRight{Field: p, Right: right})
 			if right == flow.Hide && (len(s.Reads) == 0 || flow.Covers(s.Reads, p)) {
@@ -243,14 +274,16 @@ func (l *flowLoader) onDue(n *node) flow.OnDue {
 		return out
 	}
 	s := l.str(then, "then")
-	if seat, ok := callArg(strings.TrimSpace(s), "escalate"); ok {
-		l.seat(then, seat)
-		out.Then, out.Escalate = flow.ThenEscalate, seat
-		return out
+	for _, call := range []flow.Then{flow.ThenEscalate, flow.ThenWiden} {
+		if seat, ok := callArg(strings.TrimSpace(s), string(call)); ok {
+			l.seat(then, seat)
+			out.Then, out.Escalate = call, seat
+			return out
+		}
 	}
 	out.Then = flow.Then(s)
-	if ok, list := oneOf(out.Then, flow.ThenRemind, flow.ThenAbstain, flow.ThenReject); !ok {
-		l.add(then, "DUE", "到期处理只有 "+list+" 和 escalate(岗位)；到期不会自动同意", "then is "+list+" or escalate(seat); nothing is approved by lapse of time")
+	if ok, list := oneOf(out.Then, flow.ThenRemind, flow.ThenAbstain, flow.ThenReject, flow.ThenPass); !ok {
+		l.add(then, "DUE", "到期处理只有 "+list+"、escalate(岗位) 和 widen(岗位)；除公示外到期不会自动同意", "then is "+list+", escalate(seat) or widen(seat); nothing but an objection window is approved by lapse of time")
 		out.Then = flow.ThenRemind
 	}
 	return out
