@@ -197,18 +197,17 @@ func askedCode(s State) Code {
 // Give assigns the task to a named person: ByHand as an offer with a deadline,
 // Claimed and TakenOver as accepted. Free hours and skills are the caller's to
 // judge; the capacity holds for everybody. by is who named the person, zero for
-// oneself. The caller holds the lock of the task's row, as for Offer.
-func (d *Dispatcher) Give(ctx context.Context, tx *store.Tx, task Task, need Need, person id.ID, how How, by id.ID, now time.Time) (*Assignment, error) {
-	res, err := tx.NewRaw(`INSERT INTO workload (person, load, capacity, last_at) VALUES (?, 1, ?, ?)
-		ON CONFLICT (person) DO UPDATE SET load = workload.load + 1, last_at = EXCLUDED.last_at WHERE workload.load < workload.capacity`,
-		person, DefaultCapacity, now).Exec(ctx)
-	if err != nil {
+// oneself. The caller holds the lock of the task's row, and the reads of r run
+// beside, as for Offer.
+func (d *Dispatcher) Give(ctx context.Context, tx *store.Tx, r *store.Reads, task Task, need Need, person id.ID, how How, by id.ID, now time.Time) (*Assignment, error) {
+	var taken []id.ID
+	r.SQL(&taken, `INSERT INTO workload (person, load, capacity, last_at) SELECT id, 1, ?, ? FROM person WHERE id = ?
+		ON CONFLICT (person) DO UPDATE SET load = workload.load + 1, last_at = EXCLUDED.last_at WHERE workload.load < workload.capacity
+		RETURNING person`, DefaultCapacity, now, person)
+	if err := r.Run(ctx); err != nil {
 		return nil, err
 	}
-	if n, err := res.RowsAffected(); err != nil || n == 0 {
-		if err != nil {
-			return nil, err
-		}
+	if len(taken) == 0 {
 		return nil, fault.Refuse("CAPACITY", "这位同学手上的任务已满，请换人或先完成、退回一件", "this person's hands are full; ask somebody else, or finish or give back a task first")
 	}
 	a := &Assignment{Person: person, State: Offered, How: how, ByPerson: by, Deadline: now.Add(d.Deadline), Reasons: Explanation{How: how, Need: need}.encode()}
@@ -260,32 +259,6 @@ func SetCapacity(ctx context.Context, tx *store.Tx, person id.ID, n int) error {
 		return fault.Refuse("CAPACITY", "手上的任务比新的上限多，请先转交", "there are more tasks in hand than the new capacity; hand some over first")
 	}
 	return err
-}
-
-// Workload is a person's tasks now.
-type Workload struct {
-	Person         id.ID
-	Load, Capacity int
-}
-
-// Workloads reads the loads of people; somebody who never had a task has none.
-func Workloads(ctx context.Context, q bun.IDB, people ...id.ID) (map[id.ID]Workload, error) {
-	out := map[id.ID]Workload{}
-	for _, p := range people {
-		out[p] = Workload{Person: p, Capacity: DefaultCapacity}
-	}
-	if len(people) == 0 {
-		return out, nil
-	}
-	var rows []Workload
-	err := q.NewRaw(`SELECT person, load, capacity FROM workload WHERE person IN (?)`, bun.List(people)).Scan(ctx, &rows)
-	if err != nil && !store.NoRows(err) {
-		return nil, store.Busy(err)
-	}
-	for _, r := range rows {
-		out[r.Person] = r
-	}
-	return out, nil
 }
 
 // History reads the assignments of tasks, oldest first.

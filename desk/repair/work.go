@@ -68,7 +68,7 @@ func (a *act) take(action Action, how dispatch.How, to State) error {
 	if a.t.attached() {
 		return errAttached()
 	}
-	asg, err := a.s.Dispatcher.Give(a.ctx, a.tx, a.t.task(), a.t.need(), a.actor.Person, how, id.Nil, a.now)
+	asg, err := a.s.Dispatcher.Give(a.ctx, a.tx, store.NewReads(a.tx), a.t.task(), a.t.need(), a.actor.Person, how, id.Nil, a.now)
 	if err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ func (s *Service) Assign(ctx context.Context, actor org.Actor, in AssignInput) (
 			return fault.Refuse("ALREADY_ASKED", "已经派给这位同学了", "this person has been asked already").At("person")
 		}
 		a.end(dispatch.Cancelled)
-		asg, err := s.Dispatcher.Give(a.ctx, a.tx, a.t.task(), a.t.need(), in.Person, dispatch.ByHand, a.actor.Person, a.now)
+		asg, err := s.Dispatcher.Give(a.ctx, a.tx, store.NewReads(a.tx), a.t.task(), a.t.need(), in.Person, dispatch.ByHand, a.actor.Person, a.now)
 		if err != nil {
 			return err
 		}

@@ -38,11 +38,16 @@ func (s *Service) Act(ctx context.Context, actor org.Actor, in ActInput) (Outcom
 	now := s.clock.Now()
 	cmd := store.FromClient(s.db, actor.Person, "training "+string(in.Action), in.IdempotencyKey, in)
 	return store.InTx(ctx, s.db, cmd, func(ctx context.Context, tx *store.Tx) (Outcome, error) {
-		a, err := org.Judge(ctx, tx, actor, now)
+		r := store.NewReads(tx)
+		judged, loaded := org.AskJudge(r, actor, now), s.askTask(r, tx, in.Task)
+		if err := r.Run(ctx); err != nil {
+			return Outcome{}, err
+		}
+		a, err := judged()
 		if err != nil {
 			return Outcome{}, err
 		}
-		session, t, err := s.load(ctx, tx, in.Task)
+		session, t, err := loaded()
 		if err == nil && !s.rules.Can(a, actRead, org.Object{Unit: "technical"}) {
 			err = fault.Missing()
 		}
@@ -102,7 +107,12 @@ func (s *Service) swap(ctx context.Context, tx *store.Tx, session *Session, t *T
 	if to == t.Person {
 		return fault.Refuse("SAME_PERSON", "任务已经在这位同学手上", "this person has the task already").At("person")
 	}
-	if err := s.fits(ctx, tx, session, t, to); err != nil {
+	r := store.NewReads(tx)
+	fits := s.askFits(r, session, t, to)
+	if err := r.Run(ctx); err != nil {
+		return err
+	}
+	if err := fits(); err != nil {
 		return err
 	}
 	t.SwapTo, t.SwapUntil = to, now.Add(AnswerWithin)
@@ -113,17 +123,25 @@ func (s *Service) swap(ctx context.Context, tx *store.Tx, session *Session, t *T
 	return nil
 }
 
-// fits refuses somebody without a seat or the skill that the task needs.
-func (s *Service) fits(ctx context.Context, tx *store.Tx, session *Session, t *Task, person id.ID) error {
-	people, err := org.Candidates(ctx, tx, session.StartsAt, s.Location, planOf(t.Kind).wider)
-	if err != nil {
-		return err
+// askFits refuses, once the reads have run, somebody without a seat or the
+// skill that the task needs.
+func (s *Service) askFits(r *store.Reads, session *Session, t *Task, person id.ID) func() error {
+	candidates := org.AskCandidates(r, session.StartsAt, s.Location, planOf(t.Kind).wider)
+	return func() error {
+		people, err := candidates()
+		if err != nil {
+			return err
+		}
+		return fits(people, need(session, t).Skills, person)
 	}
+}
+
+func fits(people []org.Candidate, skills []string, person id.ID) error {
 	for _, p := range people {
 		if p.Person != person {
 			continue
 		}
-		for _, skill := range need(session, t).Skills {
+		for _, skill := range skills {
 			if !slices.Contains(p.Skills, skill) && !slices.Contains(p.Certificates, skill) {
 				w := dispatch.SkillWords(skill)
 				return fault.Refuse("LACKS_SKILL", "这位同学不会"+w.Zh, "this person does not know "+w.En).At("person")
@@ -151,35 +169,35 @@ func (s *Service) answer(ctx context.Context, tx *store.Tx, a org.Actor, session
 		return nil
 	}
 	s.dispatch.End(tx, t.Assignment, dispatch.StateTaken, now)
-	if err := tx.Flush(ctx); err != nil {
-		return err
-	}
-	asg, err := s.dispatch.Give(ctx, tx, t.task(), need(session, t), a.Person, dispatch.TakenOver, id.Nil, now)
+	r := store.NewReads(tx)
+	beside := askBeside(r, session, t)
+	asg, err := s.dispatch.Give(ctx, tx, r, t.task(), need(session, t), a.Person, dispatch.TakenOver, id.Nil, now)
 	if err != nil {
 		return err
 	}
 	t.State, t.Person, t.Assignment, t.SwapTo, t.SwapUntil = Accepted, asg.Person, asg.ID, id.Nil, time.Time{}
 	s.save(tx, t, now)
-	return s.relieve(ctx, tx, session, t, now)
+	return s.relieve(ctx, tx, session, beside(t.Person), now)
 }
 
 // assign offers the task to a person that a lead named, whoever had it.
 func (s *Service) assign(ctx context.Context, tx *store.Tx, a org.Actor, session *Session, t *Task, person id.ID, now time.Time) error {
-	if err := s.fits(ctx, tx, session, t, person); err != nil {
-		return err
-	}
 	if !t.Assignment.IsZero() {
 		s.dispatch.End(tx, t.Assignment, dispatch.StateTaken, now)
-		if err := tx.Flush(ctx); err != nil {
-			return err
+	}
+	r := store.NewReads(tx)
+	fits, beside := s.askFits(r, session, t, person), askBeside(r, session, t)
+	asg, err := s.dispatch.Give(ctx, tx, r, t.task(), need(session, t), person, dispatch.ByHand, a.Person, now)
+	if err == nil || fault.IsRule(err, "CAPACITY") {
+		if unfit := fits(); unfit != nil {
+			return unfit
 		}
 	}
-	asg, err := s.dispatch.Give(ctx, tx, t.task(), need(session, t), person, dispatch.ByHand, a.Person, now)
 	if err != nil {
 		return err
 	}
 	s.offered(tx, session, t, asg, now)
-	return s.relieve(ctx, tx, session, t, now)
+	return s.relieve(ctx, tx, session, beside(t.Person), now)
 }
 
 // Cancel ends the request's sessions that have not begun, in the caller's

@@ -36,13 +36,17 @@ func seats(t *Task, now time.Time) []string {
 	return p.wider
 }
 
-// ask offers an open task to whoever's turn it is. If nobody fits it is tried
-// again: when more seats can be asked, later every few hours until it is due.
+// ask offers an open task to whoever's turn it is: who is away or in class at
+// the time of the work is not asked. If nobody fits it is tried again: when
+// more seats can be asked, later every few hours until it is due.
 func (s *Service) ask(ctx context.Context, tx *store.Tx, session *Session, t *Task, now time.Time) error {
-	if err := tx.Flush(ctx); err != nil { // the choice reads who was asked and how loaded everybody is
-		return err
+	search := dispatch.Search{Task: t.task(), Need: need(session, t), Seats: seats(t, now)}
+	r := store.NewReads(tx)
+	if t.Kind != Prepare && t.Kind != WrapUp { // those are done at any hour
+		search.At, search.Busy = session.StartsAt, askElsewhere(r, session, t, search.Seats)
 	}
-	choice, ok, err := s.choose(ctx, tx, session, t, now)
+	beside := askBeside(r, session, t)
+	a, _, ok, err := s.dispatch.Offer(ctx, tx, r, search, now)
 	if err != nil {
 		return err
 	}
@@ -59,34 +63,32 @@ func (s *Service) ask(ctx context.Context, tx *store.Tx, session *Session, t *Ta
 		}
 		return nil
 	}
-	n := need(session, t)
-	a, err := s.dispatch.Give(ctx, tx, t.task(), n, choice.Person, dispatch.ByHand, id.Nil, now)
-	if fault.IsRule(err, "CAPACITY") {
-		// Somebody else gave them their last task since the choice.
-		timer(tx, t.ID, "ask", now.Add(time.Minute))
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	// Give knows people that somebody named; this one the rule chose.
-	tx.QueueSQL(`UPDATE assignment SET how = ?, explanation = ? WHERE id = ?`, dispatch.Dispatched, encode(choice.Explanation(n)), a.ID)
 	s.offered(tx, session, t, a, now)
-	return s.relieve(ctx, tx, session, t, now)
+	return s.relieve(ctx, tx, session, beside(t.Person), now)
+}
+
+// askBeside reads who is to help at the session while somebody is sought to
+// teach it, and then gives the tasks of the person who was found.
+func askBeside(r *store.Reads, session *Session, t *Task) func(person id.ID) []id.ID {
+	var rows []struct{ ID, Person id.ID }
+	if t.Kind == Teach {
+		r.SQL(&rows, `SELECT id, person FROM training_task WHERE session = ? AND person IS NOT NULL AND kind IN ('ASSIST', 'CHECK_IN')
+			AND state IN ('OFFERED', 'ACCEPTED') ORDER BY id`, session.ID)
+	}
+	return func(person id.ID) []id.ID {
+		var out []id.ID
+		for _, x := range rows {
+			if x.Person == person {
+				out = append(out, x.ID)
+			}
+		}
+		return out
+	}
 }
 
 // relieve asks others for what the teacher was to do beside teaching.
-func (s *Service) relieve(ctx context.Context, tx *store.Tx, session *Session, t *Task, now time.Time) error {
-	if t.Kind != Teach {
-		return nil
-	}
-	var ids []id.ID
-	err := tx.NewSelect().Model((*Task)(nil)).Column("id").Where("session = ?", session.ID).Where("person = ?", t.Person).
-		Where("kind IN ('ASSIST', 'CHECK_IN')").Where("state IN ('OFFERED', 'ACCEPTED')").OrderExpr("id").Scan(ctx, &ids)
-	if err := noRows(err); err != nil {
-		return err
-	}
-	for _, i := range ids {
+func (s *Service) relieve(ctx context.Context, tx *store.Tx, session *Session, tasks []id.ID, now time.Time) error {
+	for _, i := range tasks {
 		_, other, err := s.load(ctx, tx, i)
 		if err == nil {
 			err = s.next(ctx, tx, session, other, dispatch.Released, now)
@@ -115,89 +117,22 @@ func (s *Service) save(tx *store.Tx, t *Task, now time.Time) {
 	tx.Queue(tx.DB.Bun().NewUpdate().Model(t).WherePK())
 }
 
-// choose measures the candidates at the time of the work: who is away or in
-// class then, not now.
-func (s *Service) choose(ctx context.Context, q bun.IDB, session *Session, t *Task, now time.Time) (dispatch.Choice, bool, error) {
-	at := session.StartsAt
-	if t.Kind == Prepare || t.Kind == WrapUp {
-		at = now // done at any hour
-	}
-	people, err := org.Candidates(ctx, q, at, s.Location, seats(t, now))
-	if err != nil || len(people) == 0 {
-		return dispatch.Choice{}, false, err
-	}
-	ids := make([]id.ID, len(people))
-	for i, p := range people {
-		ids[i] = p.Person
-	}
-	loads, err := dispatch.Workloads(ctx, q, ids...)
-	if err != nil {
-		return dispatch.Choice{}, false, err
-	}
-	past, err := dispatch.History(ctx, q, "training", t.ID)
-	if err != nil {
-		return dispatch.Choice{}, false, err
-	}
-	excluded := map[id.ID]dispatch.Code{}
-	for _, a := range past {
-		if code, ok := map[dispatch.State]dispatch.Code{dispatch.StateDeclined: dispatch.Declined, dispatch.Lapsed: dispatch.Silent,
-			dispatch.Released: dispatch.GaveBack, dispatch.StateTaken: dispatch.GaveBack}[a.State]; ok {
-			excluded[a.Person] = code
-		}
-	}
-	if err := s.elsewhere(ctx, q, session, t, ids, excluded); err != nil {
-		return dispatch.Choice{}, false, err
-	}
-	turns, err := s.turns(ctx, q, ids, now)
-	if err != nil {
-		return dispatch.Choice{}, false, err
-	}
-	var out []dispatch.Candidate
-	for _, p := range people {
-		w := loads[p.Person]
-		out = append(out, dispatch.Candidate{Candidate: p, Load: w.Load, Capacity: w.Capacity, DoneThisTerm: turns[p.Person].Done, Last: turns[p.Person].Last})
-	}
-	choice, ok := dispatch.Choose(need(session, t), out, excluded)
-	return choice, ok, nil
-}
-
-// elsewhere excludes those who have to be at another place, or do another
+// askElsewhere excludes those who have to be at another place, or do another
 // thing at the same place, while the session runs. Who only helps at a session
 // can still be asked to teach it.
-func (s *Service) elsewhere(ctx context.Context, q bun.IDB, session *Session, t *Task, people []id.ID, excluded map[id.ID]dispatch.Code) error {
-	if t.Kind == Prepare || t.Kind == WrapUp {
-		return nil
-	}
+func askElsewhere(r *store.Reads, session *Session, t *Task, seats []string) func() map[id.ID]dispatch.Code {
 	var busy []id.ID
-	err := q.NewRaw(`SELECT DISTINCT t.person FROM training_task AS t JOIN training_session AS s ON s.id = t.session
-		WHERE t.person IN (?) AND t.id <> ? AND t.kind IN ('TEACH', 'ASSIST', 'CHECK_IN') AND t.state IN ('OFFERED', 'ACCEPTED')
+	r.SQL(&busy, `SELECT DISTINCT t.person FROM training_task AS t JOIN training_session AS s ON s.id = t.session
+		WHERE t.person IN (`+org.HoldersSQL+`) AND t.id <> ? AND t.kind IN ('TEACH', 'ASSIST', 'CHECK_IN') AND t.state IN ('OFFERED', 'ACCEPTED')
 		AND s.starts_at < ? AND s.ends_at > ? AND (s.id <> ? OR ? <> 'TEACH')`,
-		bun.List(people), t.ID, session.EndsAt, session.StartsAt, session.ID, t.Kind).Scan(ctx, &busy)
-	for _, p := range busy {
-		if excluded[p] == "" {
-			excluded[p] = dispatch.Busy
+		bun.List(seats), session.StartsAt, session.StartsAt, t.ID, session.EndsAt, session.StartsAt, session.ID, t.Kind)
+	return func() map[id.ID]dispatch.Code {
+		out := map[id.ID]dispatch.Code{}
+		for _, p := range busy {
+			out[p] = dispatch.Busy
 		}
+		return out
 	}
-	return noRows(err)
-}
-
-type turn struct {
-	Person id.ID
-	Done   int
-	Last   time.Time `bun:",nullzero"`
-}
-
-// turns reads what each has done this term and when they were last asked.
-func (s *Service) turns(ctx context.Context, q bun.IDB, people []id.ID, now time.Time) (map[id.ID]turn, error) {
-	var rows []turn
-	err := q.NewRaw(`SELECT p.id AS person, (SELECT count(*) FROM assignment AS a WHERE a.person = p.id AND a.state = 'DONE' AND a.ended_at >= ?) AS done,
-		(SELECT w.last_at FROM workload AS w WHERE w.person = p.id) AS last FROM person AS p WHERE p.id IN (?)`,
-		s.dispatch.Term(now), bun.List(people)).Scan(ctx, &rows)
-	out := map[id.ID]turn{}
-	for _, r := range rows {
-		out[r.Person] = r
-	}
-	return out, noRows(err)
 }
 
 // Handlers of the task's timers and of offers that lapsed; stale ones do
@@ -268,20 +203,26 @@ func (s *Service) onTask(ctx context.Context, d outbox.Delivery, fn func(context
 
 // load locks a task and reads its session.
 func (s *Service) load(ctx context.Context, tx *store.Tx, task id.ID) (*Session, *Task, error) {
-	var t Task
-	q := tx.NewSelect().Model(&t).Where("id = ?", task)
-	if s.db.Postgres() {
-		q = q.For("UPDATE")
-	}
-	err := q.Scan(ctx)
-	if store.NoRows(err) {
-		return nil, nil, fault.Missing()
-	}
-	if err != nil {
+	r := store.NewReads(tx)
+	loaded := s.askTask(r, tx, task)
+	if err := r.Run(ctx); err != nil {
 		return nil, nil, err
 	}
-	session, err := s.session(ctx, tx, t.Session)
-	return session, &t, err
+	return loaded()
+}
+
+// askTask is load beside other reads.
+func (s *Service) askTask(r *store.Reads, tx *store.Tx, task id.ID) func() (*Session, *Task, error) {
+	var tasks []Task
+	var sessions []Session
+	r.SQL(&tasks, `SELECT * FROM training_task WHERE id = ? ?`, task, tx.DB.Lock(false))
+	r.SQL(&sessions, `SELECT * FROM training_session WHERE id = (SELECT session FROM training_task WHERE id = ?)`, task)
+	return func() (*Session, *Task, error) {
+		if len(tasks) == 0 || len(sessions) == 0 {
+			return nil, nil, fault.Missing()
+		}
+		return &sessions[0], &tasks[0], nil
+	}
 }
 
 func (s *Service) local(t time.Time) string { return t.In(s.Location).Format("01-02 15:04") }

@@ -101,10 +101,7 @@ func (s *Service) open(ctx context.Context, tx *store.Tx, session *Session, t *T
 		}
 		return s.ask(ctx, tx, session, t, now)
 	}
-	if err := tx.Flush(ctx); err != nil {
-		return err
-	}
-	a, err := s.dispatch.Give(ctx, tx, t.task(), need(session, t), trainer, dispatch.ByHand, session.Owner, now)
+	a, err := s.dispatch.Give(ctx, tx, store.NewReads(tx), t.task(), need(session, t), trainer, dispatch.ByHand, session.Owner, now)
 	if fault.IsRule(err, "CAPACITY") {
 		return s.ask(ctx, tx, session, t, now)
 	}
