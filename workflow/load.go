@@ -40,6 +40,29 @@ func Load(src []byte, known Known) (*Definition, error) {
 	return d, nil
 }
 
+// LoadPublished loads a text that was proved once: the desk names it uses are
+// taken as known.
+func LoadPublished(src []byte, known Known) (*Definition, error) {
+	if root, problem := parseYAML(src); problem == nil {
+		known.Facts = append(slices.Clone(known.Facts), textsOf(root.get("facts"))...)
+		known.Effects = append(slices.Clone(known.Effects), textsOf(root.get("on_approved"))...)
+	}
+	return Load(src, known)
+}
+
+func textsOf(n *node) []string {
+	if n == nil {
+		return nil
+	}
+	var out []string
+	for _, x := range n.items {
+		if t, ok := x.text(); ok {
+			out = append(out, t)
+		}
+	}
+	return out
+}
+
 // definition reads the top level.
 func (l *flowLoader) definition(n *node) *Definition {
 	if !l.only(n, "definition", []string{"key", "title", "about", "unit", "form", "flow"},

@@ -3,7 +3,6 @@ package workflow
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -117,16 +116,10 @@ func (s *Service) version(ctx context.Context, q bun.IDB, version id.ID) (*Defin
 	return s.remember(version, []byte(source))
 }
 
-// remember loads a text that was proved when it was published. What it named
-// then is taken as known: a request under way outlives the release in which a
-// desk had that name.
+// remember loads a text that was proved when it was published. A request under
+// way outlives the release in which a desk had the names that it uses.
 func (s *Service) remember(version id.ID, source []byte) (*Definition, error) {
-	known := s.known
-	if root, problem := parseYAML(source); problem == nil {
-		known.Facts = append(slices.Clone(known.Facts), textsOf(root.get("facts"))...)
-		known.Effects = append(slices.Clone(known.Effects), textsOf(root.get("on_approved"))...)
-	}
-	d, err := Load(source, known)
+	d, err := LoadPublished(source, s.known)
 	if err != nil {
 		return nil, fmt.Errorf("workflow: version %s no longer loads: %w", version, err)
 	}
@@ -134,19 +127,6 @@ func (s *Service) remember(version id.ID, source []byte) (*Definition, error) {
 	defer s.mu.Unlock()
 	s.loaded[version] = d
 	return d, nil
-}
-
-func textsOf(n *node) []string {
-	if n == nil {
-		return nil
-	}
-	var out []string
-	for _, x := range n.items {
-		if t, ok := x.text(); ok {
-			out = append(out, t)
-		}
-	}
-	return out
 }
 
 // judge reads the actor's seats outside of a transaction, for reads.
