@@ -114,7 +114,8 @@ func Revive(tx *store.Tx, row id.ID) {
 	tx.OnCommit(poke)
 }
 
-// Stats counts rows by state and tells the age of the oldest that is due.
+// Stats counts the rows that are due, and those that are dead, and tells the age
+// of the oldest that is due.
 type Stats struct {
 	Pending, Sent, Dead int64
 	Oldest              time.Duration
@@ -128,7 +129,7 @@ func Measure(ctx context.Context, db *store.DB, now time.Time) (Stats, error) {
 		Due   time.Time
 	}
 	err := db.R.NewSelect().Table("outbox").ColumnExpr("state, count(*) AS n, min(CASE WHEN due_at > ? THEN due_at ELSE created_at END) AS due", epoch).
-		Where("state IN ('pending', 'sent', 'dead')").Where("due_at <= ?", now).GroupExpr("state").Scan(ctx, &rows)
+		Where("state IN ('pending', 'sent') AND due_at <= ? OR state = 'dead'", now).GroupExpr("state").Scan(ctx, &rows)
 	var s Stats
 	for _, r := range rows {
 		switch r.State {

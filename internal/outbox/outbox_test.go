@@ -2,7 +2,9 @@ package outbox_test
 
 import (
 	"context"
+	"errors"
 	"testing"
+	"time"
 
 	"kelian/internal/id"
 	"kelian/internal/outbox"
@@ -135,6 +137,41 @@ func TestTraceGoesUpToTheRootsAndDownFromTheStart(t *testing.T) {
 		}
 		if len(nodes) != 4 || len(edges) != 3 || !got[ref["incident"].ID] || !got[ref["purchase"].ID] || got[ref["otherTicket"].ID] {
 			t.Fatalf("%d nodes, %d edges", len(nodes), len(edges))
+		}
+	})
+}
+
+// A row dies with the back-off of its last attempt before it, and an operator
+// wants to know at once.
+func TestMeasureCountsWhatIsDueAndEveryDeadRow(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		ctx, now := context.Background(), testkit.Start
+		outbox.Route("t.measured", "a")
+		do(t, db, func(tx *store.Tx) {
+			for range 3 {
+				outbox.Put(tx, outbox.Event{Topic: "t.measured", DueAt: now.Add(-time.Minute)})
+			}
+		})
+		claimed, err := outbox.Claim(ctx, db, outbox.QueueDefault, now)
+		if err != nil || len(claimed) != 3 {
+			t.Fatal(claimed, err)
+		}
+		for i, cause := range []error{outbox.Permanent(errors.New("never")), errors.New("not now")} {
+			d, err := outbox.Load(ctx, db, claimed[i].ID, claimed[i].Attempt)
+			if err == nil {
+				err = outbox.Fail(ctx, db, d, now, cause)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		do(t, db, func(tx *store.Tx) {
+			outbox.Put(tx, outbox.Event{Topic: "t.measured", DueAt: now.Add(-2 * time.Minute)})
+			outbox.Put(tx, outbox.Event{Topic: "t.measured", DueAt: now.Add(time.Hour)})
+		})
+		want := outbox.Stats{Pending: 1, Sent: 1, Dead: 1, Oldest: 2 * time.Minute}
+		if s, err := outbox.Measure(ctx, db, now); err != nil || s != want {
+			t.Fatalf("%+v, want %+v: %v", s, want, err)
 		}
 	})
 }
