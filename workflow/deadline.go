@@ -20,41 +20,36 @@ func (s *Service) OnDeadline(ctx context.Context, d outbox.Delivery) error {
 	return s.system(ctx, d.Command(), p.Request, "workflow.deadline", flow.Fire{Timer: flow.Timer{Step: p.Step, Round: p.Round, N: p.N}})
 }
 
-// Refresh hands the open tasks of a request to those who hold the seats now,
-// after a change of holders.
-func (s *Service) Refresh(ctx context.Context, request id.ID) error {
-	return s.system(ctx, store.Internal("refreshRequest"), request, "workflow.refresh", flow.Refresh{By: flow.Actor{Door: flow.System}})
+// TopicRefresh asks an open request's steps anew; its handler is OnRefresh.
+const TopicRefresh = "workflow.refresh"
+
+type refreshPayload struct {
+	Request id.ID `json:"request"`
 }
 
-// RefreshPerson refreshes every request in which the person has an open task,
-// one transaction each, and gives their number.
-func (s *Service) RefreshPerson(ctx context.Context, person id.ID) (int, error) {
+// RefreshOpen puts a TopicRefresh for every open request and gives their
+// number: after seats changed hands, and daily, for terms also begin and end by
+// their dates alone.
+func (s *Service) RefreshOpen(ctx context.Context, tx *store.Tx) (int, error) {
 	var requests []id.ID
-	err := s.db.R.NewRaw(`SELECT DISTINCT request_id FROM task WHERE person = ? AND state = 'open' ORDER BY request_id`, person).Scan(ctx, &requests)
+	err := tx.NewRaw(`SELECT id FROM request WHERE status = 'OPEN' ORDER BY id`).Scan(ctx, &requests)
 	if err != nil && !store.NoRows(err) {
-		return 0, store.Busy(err)
+		return 0, err
 	}
-	return s.refreshAll(ctx, requests)
-}
-
-// RefreshOpen refreshes every open request: a step that found nobody is asked
-// once its seat is filled. It is for a daily job.
-func (s *Service) RefreshOpen(ctx context.Context) (int, error) {
-	var requests []id.ID
-	err := s.db.R.NewRaw(`SELECT id FROM request WHERE status = 'OPEN' ORDER BY id`).Scan(ctx, &requests)
-	if err != nil && !store.NoRows(err) {
-		return 0, store.Busy(err)
-	}
-	return s.refreshAll(ctx, requests)
-}
-
-func (s *Service) refreshAll(ctx context.Context, requests []id.ID) (int, error) {
 	for _, r := range requests {
-		if err := s.Refresh(ctx, r); err != nil {
-			return 0, err
-		}
+		outbox.Timer(tx, r, "refresh", outbox.Event{Topic: TopicRefresh, Aggregate: r, Payload: refreshPayload{r}})
 	}
 	return len(requests), nil
+}
+
+// OnRefresh handles TopicRefresh: open tasks go to those who hold the seats
+// now, and a step that found nobody is asked once its seat is filled.
+func (s *Service) OnRefresh(ctx context.Context, d outbox.Delivery) error {
+	var p refreshPayload
+	if err := d.Decode(&p); err != nil {
+		return err
+	}
+	return s.system(ctx, d.Command(), p.Request, "workflow.refresh", flow.Refresh{By: flow.Actor{Door: flow.System}})
 }
 
 // system runs a command that nobody gave.

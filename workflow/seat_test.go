@@ -8,11 +8,38 @@ import (
 
 	"kelian/internal/fault"
 	"kelian/internal/id"
+	"kelian/internal/outbox"
 	"kelian/internal/store"
 	"kelian/internal/testkit"
 	"kelian/workflow"
 	"kelian/workflow/flow"
 )
+
+// refresh asks the open requests, which are n, anew.
+func (f *fed) refresh(n int) {
+	f.t.Helper()
+	outbox.Route(workflow.TopicRefresh, "workflow")
+	f.inTx(func(ctx context.Context, tx *store.Tx) error {
+		got, err := f.svc.RefreshOpen(ctx, tx)
+		if got != n {
+			f.t.Errorf("%d requests are open, want %d", got, n)
+		}
+		return err
+	})
+	rows, err := outbox.Claim(context.Background(), f.db, outbox.QueueDefault, f.clock.Now())
+	if err != nil || len(rows) != n {
+		f.t.Fatalf("%d rows are due, want %d: %v", len(rows), n, err)
+	}
+	for _, r := range rows {
+		d, err := outbox.Load(context.Background(), f.db, r.ID, r.Attempt)
+		if err == nil {
+			err = f.svc.OnRefresh(context.Background(), d)
+		}
+		if err != nil {
+			f.t.Fatal(err)
+		}
+	}
+}
 
 // Who left the seat decides nothing; a refresh hands the task to the successor.
 func TestTasksFollowTheSeat(t *testing.T) {
@@ -35,9 +62,7 @@ func TestTasksFollowTheSeat(t *testing.T) {
 		if d := refused[*workflow.WhoCan](t, err, "SEAT_ENDED"); len(d.People) != 1 || d.People[0].Person != named("newhead") {
 			t.Fatalf("%+v", d)
 		}
-		if n, err := f.svc.RefreshPerson(ctx, named("hejing")); n != 1 || err != nil {
-			t.Fatal(n, err)
-		}
+		f.refresh(1)
 		f.idle("hejing", req)
 		f.approve(req, "newhead")
 		f.sound(req)
@@ -161,9 +186,7 @@ func TestVacantStepIsAskedOnceItsSeatIsFilled(t *testing.T) {
 			t.Fatalf("%+v %v", e.Tree, err)
 		}
 		f.person("finance", "league.finance")
-		if n, err := f.svc.RefreshOpen(ctx); n != 1 || err != nil {
-			t.Fatal(n, err)
-		}
+		f.refresh(1)
 		f.approve(req, "finance")
 		f.status(req, flow.Approved)
 		f.sound(req)

@@ -92,16 +92,3 @@ func (a *App) account(ctx context.Context, d outbox.Delivery, fn func(ctx contex
 	}
 	return a.inDelivery(ctx, d, func(ctx context.Context, tx *store.Tx) error { return fn(ctx, tx, e) })
 }
-
-// onTenure asks anew where a seat's holder began or ended: work stays where the
-// seat is.
-func (a *App) onTenure(ctx context.Context, d outbox.Delivery) error {
-	var e accountEvent
-	if err := d.Decode(&e); err != nil {
-		return err
-	}
-	if _, err := a.Workflow.RefreshPerson(ctx, e.Person); err != nil {
-		return err
-	}
-	return a.inDelivery(ctx, d, func(context.Context, *store.Tx) error { return nil })
-}

@@ -8,6 +8,7 @@ import (
 	"kelian/desk/training"
 	"kelian/internal/outbox"
 	"kelian/jobs"
+	"kelian/workflow"
 )
 
 // handlers binds every topic to those who handle it; the consumer's name is
@@ -38,6 +39,8 @@ func (a *App) handlers() {
 	}
 	r.Handle("org.tenure.started", "workflow", a.onTenure)
 	r.Handle("org.tenure.ended", "workflow", a.onTenure)
+	r.Handle(topicRefreshOpen, "workflow", a.onRefreshOpen)
+	r.Handle(workflow.TopicRefresh, "workflow", a.Workflow.OnRefresh)
 	r.Handle("workflow.deadline", "workflow", a.Workflow.OnDeadline)
 	r.Handle("workflow.changed", "property", a.Property.OnRequestChanged)
 	r.Handle("workflow.rejected", "property", a.Property.OnRejected)

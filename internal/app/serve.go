@@ -129,6 +129,12 @@ func (a *App) Run(ctx context.Context, roles []string) error {
 		stops = append(stops, stop)
 	}
 	if slices.Contains(roles, RoleWorker) {
+		if err := a.armDaily(ctx); err != nil {
+			cancel(err)
+			together(stops)
+			wg.Wait()
+			return err
+		}
 		w := &jobs.Worker{DB: a.DB, Clock: a.Clock, Redis: a.Queue, Registry: a.Registry, Log: a.Log, Timing: a.options.Timing, Handled: a.options.Handled}
 		stops = append(stops, w.Start())
 		loop(jobs.Relay{DB: a.DB, Clock: a.Clock, Redis: a.Queue, Log: a.Log, Timing: a.options.Timing}.Run)
