@@ -72,6 +72,8 @@ func (s *Service) lines(ctx context.Context, t *Ticket, values map[string]string
 		}
 		if all {
 			l.Amount = e.Amount
+		} else {
+			l.Actor = org.Mask(l.Actor)
 		}
 		out = append(out, l)
 	}

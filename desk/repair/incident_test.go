@@ -30,12 +30,12 @@ func TestIncidentOpensOneTicketAndAnswersReports(t *testing.T) {
 			t.Fatalf("%+v", own)
 		}
 		late := d.submit(network(3, east))
-		if late.Outage == nil || late.Outage.Worker != "周航" || late.Outage.Title.En != "access switch 2 is down" || late.Outage.Ticket != own.Number {
+		if late.Outage == nil || late.Outage.Worker != "周*" || late.Outage.Title.En != "access switch 2 is down" || late.Outage.Ticket != own.Number {
 			t.Fatalf("the answer to the report: %+v", late.Outage)
 		}
 		for _, r := range []repair.Receipt{early, late} {
 			v, err := d.svc.ByLink(bg, r.Token)
-			if err != nil || v.Outage == nil || v.Outage.Worker != "周航" || v.State != repair.Submitted {
+			if err != nil || v.Outage == nil || v.Outage.Worker != "周*" || v.State != repair.Submitted {
 				t.Errorf("the ticket's page: %+v, %v", v.Outage, err)
 			}
 		}

@@ -105,7 +105,8 @@ func (s *Service) SendLink(ctx context.Context, actor org.Actor, number string, 
 	return err
 }
 
-// LinkView is everything of the reporter's.
+// LinkView is everything of the reporter's; those who work on it are shown as
+// 张* (USERS §3).
 type LinkView struct {
 	View               // Reporter, ReporterNumber and College in full
 	Room       string  // as entered
@@ -138,7 +139,7 @@ func (s *Service) ByLink(ctx context.Context, token string) (LinkView, error) {
 	}
 	own := values[t.ID]
 	v.Reporter, v.ReporterNumber, v.College, v.Room = own[fieldName], own[fieldNumber], own[fieldCollege], own[fieldRoom]
-	v.Contact = contactOf(own)
+	v.Contact, v.WorkerName = contactOf(own), org.Mask(v.WorkerName)
 	if t.Device && t.State != Returned && t.State != Closed && t.State != Cancelled {
 		v.PickupCode = s.PickupCode(t.ID)
 	}
@@ -192,7 +193,7 @@ func (s *Service) outage(ctx context.Context, t *Ticket) (*Outage, error) {
 		if err != nil {
 			return nil, err
 		}
-		out.Worker = names[own.Worker]
+		out.Worker = org.Mask(names[own.Worker])
 	}
 	return out, nil
 }

@@ -52,7 +52,7 @@ type Outage struct {
 	Incident id.ID
 	Title    Words
 	Reason   Words
-	Worker   string // who works on it, "" = nobody yet
+	Worker   string // who works on it, as 张*; "" = nobody yet
 	Ticket   string // its own ticket's number, "" = none yet
 	State    State
 }
