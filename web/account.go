@@ -24,18 +24,18 @@ func (c *call) signInPage() error {
 	if c.me != nil {
 		return c.to(next, "")
 	}
-	return c.show("sign-in", c.t("nav.signin"), signInPage{Next: next, Plain: !c.Secure && !c.AllowHTTP})
+	return c.show("sign-in", c.t("nav.signin"), signInPage{Next: next, Plain: !c.cookie().Usable()})
 }
 
 // signInPost checks the password. The cookie is new, whatever came before.
 func (c *call) signInPost() error {
-	d := signInPage{Login: c.in("login"), Next: local(c.in("next")), Own: c.in("own") == "yes", Plain: !c.Secure && !c.AllowHTTP}
+	d := signInPage{Login: c.in("login"), Next: local(c.in("next")), Own: c.in("own") == "yes", Plain: !c.cookie().Usable()}
 	again := func() error { return c.show("sign-in", c.t("nav.signin"), d) }
 	if d.Plain {
 		return c.refused(fault.Refuse("PLAIN_HTTP", "这里不是 https，不能登录：密码会被同一网络里的人看到。请管理员启用 https，或设置 KELIAN_ALLOW_HTTP=true",
 			"this is not https, so nobody can sign in: others on the network could read the password. Ask the operator for https, or to set KELIAN_ALLOW_HTTP=true"), again)
 	}
-	token, _, err := c.Auth.SignIn(c.ctx(), d.Login, c.r.PostFormValue("password"), auth.Device{Own: d.Own, Label: device(c.r), Previous: c.cookie()}, httpd.ClientIP(c.ctx()), c.lang)
+	token, _, err := c.Auth.SignIn(c.ctx(), d.Login, c.r.PostFormValue("password"), auth.Device{Own: d.Own, Label: device(c.r), Previous: c.cookie().Token(c.r)}, httpd.ClientIP(c.ctx()), c.lang)
 	if err != nil {
 		if e, ok := fault.As(err); ok && e.Code == fault.Unauthenticated {
 			c.err, c.code = e, http.StatusUnprocessableEntity
@@ -76,7 +76,7 @@ func (c *call) signOut() error {
 			return err
 		}
 	}
-	c.dropCookie()
+	c.cookie().Drop(c.w)
 	return c.to("/", "signedout")
 }
 
@@ -146,7 +146,7 @@ func (c *call) accountPost() error {
 		}
 	case "everywhere":
 		if _, err = c.Auth.SignOutEverywhere(c.ctx(), c.actor); err == nil {
-			c.dropCookie()
+			c.cookie().Drop(c.w)
 			return c.to("/", "signedout")
 		}
 	case "verify":
@@ -293,7 +293,7 @@ func (c *call) setUp(token, password string) error {
 	if err != nil {
 		return err
 	}
-	if c.Secure || c.AllowHTTP {
+	if c.cookie().Usable() {
 		c.setCookie(session, false)
 	}
 	return nil

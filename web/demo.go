@@ -2,7 +2,6 @@ package web
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
 
 	"kelian/internal/fault"
@@ -60,12 +59,12 @@ func (c *call) demoSignIn() error {
 	if err != nil {
 		return c.refused(err, c.demo)
 	}
-	if old := c.cookie(); old != "" {
+	if old := c.cookie().Token(c.r); old != "" {
 		if err := c.Auth.SignOut(c.ctx(), old); err != nil {
 			return err
 		}
 	}
-	http.SetCookie(c.w, &http.Cookie{Name: c.CookieName(), Value: token, Path: "/", HttpOnly: true, Secure: c.Secure, SameSite: http.SameSiteLaxMode})
+	c.setCookie(token, false)
 	next := local(c.in("next"))
 	if next == "/" {
 		next = "/inbox"

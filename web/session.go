@@ -51,35 +51,17 @@ func (c *call) keepLang() {
 	}
 }
 
-// CookieName is the session's cookie: __Host-kelian where people come by https.
-func (s *Site) CookieName() string {
-	if s.Secure {
-		return "__Host-kelian"
-	}
-	return "kelian"
-}
+// cookie is where a browser keeps its session.
+func (s *Site) cookie() httpd.Cookie { return httpd.Cookie{Secure: s.Secure, AllowHTTP: s.AllowHTTP} }
 
+// setCookie gives the browser its session; on a device that is not one's own
+// it lasts as long as the browser.
 func (c *call) setCookie(token string, own bool) {
-	k := &http.Cookie{Name: c.CookieName(), Value: token, Path: "/", HttpOnly: true, Secure: c.Secure, SameSite: http.SameSiteLaxMode}
+	age := time.Duration(0)
 	if own {
-		k.MaxAge = int(auth.OwnSession / time.Second)
+		age = auth.OwnSession
 	}
-	http.SetCookie(c.w, k)
-}
-
-func (c *call) dropCookie() {
-	http.SetCookie(c.w, &http.Cookie{Name: c.CookieName(), Path: "/", MaxAge: -1, HttpOnly: true, Secure: c.Secure, SameSite: http.SameSiteLaxMode})
-}
-
-func (c *call) cookie() string {
-	if !c.Secure && !c.AllowHTTP {
-		return ""
-	}
-	k, err := c.r.Cookie(c.CookieName())
-	if err != nil {
-		return ""
-	}
-	return k.Value
+	c.cookie().Set(c.w, token, age)
 }
 
 // session finds out who asks. A session that ended makes a stranger.
@@ -89,13 +71,13 @@ func (c *call) session() error {
 		addr = a.String()
 	}
 	c.actor = org.Stranger(c.lang, addr)
-	token := c.cookie()
+	token := c.cookie().Token(c.r)
 	if token == "" {
 		return nil
 	}
 	actor, info, err := c.Auth.Resolve(c.ctx(), token)
 	if fault.Is(err, fault.Unauthenticated) {
-		c.dropCookie()
+		c.cookie().Drop(c.w)
 		return nil
 	}
 	if err != nil {

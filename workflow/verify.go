@@ -2,9 +2,6 @@ package workflow
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -140,7 +137,7 @@ func (s *Service) checkForms(ctx context.Context, rep *Report, r *row, st flow.S
 	}
 	macs := map[string]string{}
 	for _, p := range personal {
-		if macs[p.Field] = p.Hash; !proves(s.db.Key(), p) {
+		if macs[p.Field] = p.Hash; !p.Proves(s.db.Key()) {
 			rep.add("the personal value %s was changed", p.Field)
 		}
 	}
@@ -182,17 +179,6 @@ func (rep *Report) mac(what string, macs map[string]string, field, want string) 
 	case got != want:
 		rep.add("%s is not what the events say", what)
 	}
-}
-
-// proves says whether a personal row's value is the one its hash was made of,
-// as org.SetPersonal says: an HMAC under a key made of the server's key and
-// the row's salt.
-func proves(key []byte, p org.Personal) bool {
-	own := hmac.New(sha256.New, key)
-	own.Write([]byte("personal " + p.Salt))
-	mac := hmac.New(sha256.New, own.Sum(nil))
-	mac.Write([]byte(p.Value))
-	return hex.EncodeToString(mac.Sum(nil)) == p.Hash
 }
 
 // notesOf collects the texts that events name.
