@@ -114,7 +114,8 @@ func AskJudge(r *store.Reads, a Actor, now time.Time) func() (Actor, error) {
 	return func() (Actor, error) {
 		a.Seats = rows
 		if a.Acting != "" && !a.Holds(a.Acting) {
-			return a, fault.Deny("seat.held", "现任"+a.Acting, "the present holder of "+a.Acting)
+			seat := SeatTitle(a.Acting)
+			return a, fault.Deny("seat.held", "现任"+seat.Zh, "the present "+seat.En)
 		}
 		return a, nil
 	}

@@ -111,16 +111,7 @@ func (t *Table) Check(a Actor, action string, o Object) error {
 	if a.Anonymous() {
 		return fault.SignIn()
 	}
-	var who []string
-	for _, r := range t.rules[action] {
-		if r.Who != Machine {
-			who = append(who, strings.Replace(r.Who, "unit.", o.Unit+".", 1))
-		}
-	}
-	if len(who) == 0 {
-		who = []string{"—"}
-	}
-	return fault.Deny(action, strings.Join(who, "、"), strings.Join(who, ", "))
+	return t.deny(action, o)
 }
 
 func (r Rule) matches(a Actor, o Object) bool {

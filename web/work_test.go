@@ -52,7 +52,7 @@ func TestPurchaseByForm(t *testing.T) {
 	s.get(req).want(200, "你的意见", "库存")
 	task := s.hidden("task")
 	for _, who := range []string{"zhouhang", "luyuan"} {
-		w.in(who, "zh").post(req, "act", "approve", "task", task, "rev", "1").want(422, "可以办理的岗位")
+		w.in(who, "zh").post(req, "act", "approve", "task", task, "rev", "1").want(422, "可以办理的岗位：办公室物资管理员")
 	}
 	ay := w.in("ayinuer", "zh").get(req).want(404)
 	if absent := w.in("ayinuer", "zh").get("/requests/" + id.New().TypeID("req")).want(404); stripped(absent) != stripped(ay) {

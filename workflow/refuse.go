@@ -8,6 +8,7 @@ import (
 
 	"kelian/internal/fault"
 	"kelian/internal/id"
+	"kelian/org"
 	"kelian/workflow/flow"
 
 	"github.com/uptrace/bun"
@@ -93,16 +94,16 @@ func (t *thread) refusal(ctx context.Context, err error) error {
 // whoCan names the seats in the text and the people in the detail.
 func (t *thread) whoCan(out *fault.Error, step string, who []flow.Elector) error {
 	detail := &WhoCan{Request: t.row.ID, Step: step}
-	var seats []string
+	var zh, en []string
 	for _, e := range who {
 		detail.People = append(detail.People, PersonSeat{personID(e.Person), e.Seat})
-		if !slices.Contains(seats, e.Seat) {
-			seats = append(seats, e.Seat)
+		if title := org.SeatTitle(e.Seat); !slices.Contains(zh, title.Zh) {
+			zh, en = append(zh, title.Zh), append(en, title.En)
 		}
 	}
-	if len(seats) > 0 {
-		out.Zh += "。可以办理的岗位：" + strings.Join(seats, "、")
-		out.En += "; those who can: " + strings.Join(seats, ", ")
+	if len(zh) > 0 {
+		out.Zh += "。可以办理的岗位：" + strings.Join(zh, "、")
+		out.En += "; those who can: " + strings.Join(en, ", ")
 	}
 	return out.With(detail)
 }

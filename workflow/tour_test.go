@@ -102,7 +102,7 @@ func TestRefusalsNameTheRuleAndWhoCan(t *testing.T) {
 			_, err := f.svc.Decide(ctx, by(who), workflow.DecideInput{Task: task, Verdict: workflow.Approve, FormRev: 1})
 			d := refused[*workflow.WhoCan](t, err, code)
 			e, _ := fault.As(err)
-			if len(d.People) != 1 || d.People[0] != (workflow.PersonSeat{Person: named("songlan"), Seat: "office.keeper"}) || !strings.Contains(e.Zh, "office.keeper") {
+			if len(d.People) != 1 || d.People[0] != (workflow.PersonSeat{Person: named("songlan"), Seat: "office.keeper"}) || !strings.HasSuffix(e.Zh, "：办公室物资管理员") {
 				t.Fatalf("%s is told %+v: %s", who, d, e.Zh)
 			}
 		}
