@@ -69,7 +69,7 @@ func (s *State) releaseAfter(t *Task) {
 			case t.Verdict != Approve:
 				o.State, o.ClosedAt, o.ClosedBy = TaskVoid, t.ClosedAt, t.ClosedBy
 			case first || !g.Rule.InTurn:
-				o.State, o.OpenedAt = TaskOpen, t.ClosedAt
+				o.State = TaskOpen
 			}
 			first = false
 		}
@@ -101,7 +101,7 @@ func (s *State) nextInTurn(t *Task) {
 		}
 	}
 	if next >= 0 {
-		s.Tasks[next].State, s.Tasks[next].OpenedAt = TaskOpen, t.ClosedAt
+		s.Tasks[next].State = TaskOpen
 	}
 }
 

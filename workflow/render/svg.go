@@ -32,8 +32,12 @@ func (g *Graph) line(b *strings.Builder, e Edge) {
 	}
 	fmt.Fprintf(b, `<polyline points="%s" fill="none" stroke="currentColor" marker-end="url(#a)"/>`+"\n", strings.Join(list, " "))
 	if e.When != "" {
-		end := pts[len(pts)-1]
-		text(b, pts[min(1, len(pts)-1)].X+4, end.Y-8, "start", 11, short(e.When, 26))
+		to := g.node(e.To)
+		x, y := pts[0].X+gapX/2+6, pts[len(pts)-1].Y-6
+		if to.Step != nil {
+			x, y = to.X, to.Y-6 // above the box: the arrow is too short for it
+		}
+		text(b, x, y, "start", 11, short(e.When, 30))
 	}
 }
 
