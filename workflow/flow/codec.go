@@ -73,6 +73,7 @@ var bodies = map[string]func([]byte) (Body, error){
 	"resolved":      reader[Resolved],
 	"closed_out":    reader[ClosedOut],
 	"migrated":      reader[Migrated],
+	"rescheduled":   reader[Rescheduled],
 }
 
 func reader[T Body](b []byte) (Body, error) {

@@ -42,6 +42,8 @@ func (s *State) applyMove(ev Event) {
 		s.CloseOut.DoneAt, s.CloseOut.Report = ev.At, b.Report
 	case Migrated:
 		s.migrate(b)
+	case Rescheduled:
+		s.reschedule(b)
 	}
 }
 

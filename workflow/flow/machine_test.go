@@ -165,7 +165,9 @@ func (m *machine) command(t *rapid.T) flow.Command {
 		}
 	}
 	rev := drawRev(t, m.st.Rev())
-	switch rapid.IntRange(0, 29).Draw(t, "command") {
+	switch rapid.IntRange(0, 30).Draw(t, "command") {
+	case 30:
+		return m.newCalendar(t)
 	case 0:
 		return flow.Withdraw{By: m.by(m.st.Requester)}
 	case 1, 2:
@@ -194,6 +196,18 @@ func (m *machine) command(t *rapid.T) flow.Command {
 	}
 	v := rapid.SampledFrom([]flow.Verdict{flow.Approve, flow.Approve, flow.Approve, flow.Reject, flow.Abstain}).Draw(t, "verdict")
 	return flow.Cast{By: by, Task: task, Verdict: v, FormRev: rev}
+}
+
+// newCalendar moves what the open steps and the report are due at, now and then
+// to a time that is over.
+func (m *machine) newCalendar(t *rapid.T) flow.Command {
+	at := m.now.Add(time.Duration(rapid.IntRange(-24, 120).Draw(t, "due in")) * time.Hour)
+	due := flow.Due{At: at, By: rapid.SampledFrom([]string{"", "1bd"}).Draw(t, "by"), Remind: []time.Time{at.Add(-24 * time.Hour)}}
+	c := flow.Reschedule{By: flow.Actor{Door: flow.System}, Due: map[string]flow.Due{flow.CloseOutTimer: due}}
+	for _, s := range m.def.Steps() {
+		c.Due[s.Name] = due
+	}
+	return c
 }
 
 // move draws one of the moves beside voting, or nil.
@@ -264,7 +278,7 @@ func (m *machine) run(t *rapid.T) {
 			if err := m.try(cmd); err == nil {
 				t.Fatalf("%+v took effect twice", cmd)
 			}
-		case flow.Fire, flow.Refresh:
+		case flow.Fire, flow.Refresh, flow.Reschedule:
 			if err := m.try(cmd); err != nil || len(m.events) != n {
 				t.Fatalf("%+v sent again: %v, %+v", cmd, err, m.events[n:])
 			}

@@ -37,6 +37,8 @@ func (r *run) move(cmd Command) error {
 		return r.closeOut(c)
 	case Migrate:
 		return r.migrate(c)
+	case Reschedule:
+		return r.reschedule(c)
 	}
 	return fmt.Errorf("flow: unknown command %T", cmd)
 }

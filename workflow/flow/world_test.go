@@ -161,6 +161,17 @@ func (w *world) invariants() {
 	w.dutiesApart()
 	w.votesCurrent()
 	w.signersHeard()
+	w.dueTogether()
+}
+
+// dueTogether: those who are asked in a step all have its time.
+func (w *world) dueTogether() {
+	w.t.Helper()
+	for _, t := range w.st.Tasks {
+		if ss := w.st.Step(t.Step); (t.State == flow.TaskOpen || t.State == flow.TaskWaiting) && !t.DueAt.Equal(ss.Due.At) {
+			w.t.Fatalf("task %+v of a step that is due at %s", t, ss.Due.At)
+		}
+	}
 }
 
 // signersHeard: no step passes while somebody who approved it still waits for
