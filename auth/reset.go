@@ -92,11 +92,8 @@ func (s *Service) IssueReset(ctx context.Context, actor org.Actor, info SessionI
 		if err != nil {
 			return struct{}{}, err
 		}
-		o, err := s.about(ctx, tx, person, now)
+		o, err := s.mayOn(ctx, tx, a, "auth.reset.issue", person, now)
 		if err != nil {
-			return struct{}{}, err
-		}
-		if err := s.rules.Check(a, "auth.reset.issue", o); err != nil {
 			return struct{}{}, err
 		}
 		if err := s.putLink(ctx, tx, made); err != nil {
@@ -112,18 +109,28 @@ func (s *Service) IssueReset(ctx context.Context, actor org.Actor, info SessionI
 	return LinkToken(s.db.Key(), made.ID), nil
 }
 
-// about describes a person with an account for the rules: the unit of the
-// seats, when it is one, and the highest rank among them.
-func (s *Service) about(ctx context.Context, q bun.IDB, person id.ID, now time.Time) (org.Object, error) {
-	o := org.Object{Owner: person, State: rankMember}
+// mayOn checks the rule of an act on somebody's account. Whoever may not act is
+// refused in the same way whether there is an account or not.
+func (s *Service) mayOn(ctx context.Context, q bun.IDB, a org.Actor, action string, person id.ID, now time.Time) (org.Object, error) {
+	o, err := s.about(ctx, q, person, now)
+	if err == nil {
+		err = s.rules.Check(a, action, o)
+	}
+	if err != nil {
+		return o, err
+	}
 	var state AccountState
-	err := q.NewRaw(`SELECT state FROM account WHERE person_id = ?`, person).Scan(ctx, &state)
+	err = q.NewRaw(`SELECT state FROM account WHERE person_id = ?`, person).Scan(ctx, &state)
 	if store.NoRows(err) || err == nil && state == Pending {
 		return o, fault.Missing()
 	}
-	if err != nil {
-		return o, store.Busy(err)
-	}
+	return o, store.Busy(err)
+}
+
+// about describes a person for the rules: the unit of the seats, when it is
+// one, and the highest rank among them.
+func (s *Service) about(ctx context.Context, q bun.IDB, person id.ID, now time.Time) (org.Object, error) {
+	o := org.Object{Owner: person, State: rankMember}
 	them, err := org.Judge(ctx, q, org.Actor{Person: person}, now)
 	order := []string{rankMember, rankSenior, rankTop, rankLeague}
 	best := 0

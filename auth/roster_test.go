@@ -104,7 +104,7 @@ func TestClaimWaitsForTheHead(t *testing.T) {
 			t.Fatalf("%+v %v", list, err)
 		}
 		_, err = d.svc.ConfirmClaims(bg, stranger, auth.ConfirmClaims{Confirm: ids(list)})
-		want(t, err, "FORBIDDEN")
+		want(t, err, "NOT_FOUND")
 		in := auth.ConfirmClaims{IdempotencyKey: "k", Confirm: ids(list)}
 		out, err := d.svc.ConfirmClaims(bg, head, in)
 		if err != nil || len(out.Confirmed) != 1 {

@@ -185,11 +185,8 @@ func (s *Service) CloseAccount(ctx context.Context, actor org.Actor, person id.I
 		if err != nil {
 			return struct{}{}, err
 		}
-		o, err := s.about(ctx, tx, person, now)
+		o, err := s.mayOn(ctx, tx, a, "auth.account.close", person, now)
 		if err != nil {
-			return struct{}{}, err
-		}
-		if err := s.rules.Check(a, "auth.account.close", o); err != nil {
 			return struct{}{}, err
 		}
 		if _, err := s.endAll(ctx, tx, person, true); err != nil {

@@ -226,13 +226,14 @@ func byKey[V any](list []V, key func(V) id.ID) map[id.ID]V {
 
 // person names somebody; known is the name where the domain told it.
 func (r *Resolver) person(ctx context.Context, who id.ID, known string) model.Person {
-	l := r.load(ctx)
-	if known == "" {
-		l.names.Want(who)
-	}
-	l.profiles.Want(who)
-	l.skills.Want(who)
+	r.load(ctx).wantPeople(who)
 	return model.Person{ID: who.TypeID("per"), Key: who, Known: known}
+}
+
+// profile is a person of whom the door was told more than the name.
+func (r *Resolver) profile(ctx context.Context, p org.Profile) model.Person {
+	r.load(ctx).profiles.Put(p.ID, p)
+	return r.person(ctx, p.ID, p.Name)
 }
 
 func (r *Resolver) personOrNil(ctx context.Context, who id.ID, known string) *model.Person {

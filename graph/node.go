@@ -77,7 +77,7 @@ func (r *Resolver) personNodes(ctx context.Context, ids []id.ID) (map[id.ID]mode
 	people, err := r.Org.People(ctx, actorOf(ctx), ids...)
 	out := map[id.ID]model.Node{}
 	for _, p := range people {
-		out[p.ID] = r.person(ctx, p.ID, p.Name)
+		out[p.ID] = r.profile(ctx, p)
 	}
 	return out, err
 }

@@ -208,7 +208,7 @@ func (r *mutationResolver) AnswerRight(ctx context.Context, input model.AnswerRi
 func (r *queryResolver) People(ctx context.Context, text string, first *int) ([]model.Person, error) {
 	n := page(first, nil)
 	list, err := r.Org.Find(ctx, actorOf(ctx), text, n.First)
-	return each(list, func(p org.Profile) model.Person { return r.person(ctx, p.ID, p.Name) }), err
+	return each(list, func(p org.Profile) model.Person { return r.profile(ctx, p) }), err
 }
 
 // Delegations is the resolver for the delegations field.

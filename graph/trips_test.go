@@ -84,6 +84,10 @@ func TestMoreObjectsTakeNoMoreRoundTrips(t *testing.T) {
 			evidence{epoch outcome} acknowledgedBy{name}}}}}`, 20, 14, "edges"},
 		{"tickets", "qin", `query($n:Int){list:repairTickets(first:$n){edges{node{number state text assignment{person{name} explanation{zh}} assignments{state person{name}} actions}}}}`, 20, 10, "edges"},
 		{"units", "zhouhang", `query{list:units{code parent{name{zh}} college{code} seats{name holders{name}}}}`, 20, 5, ""},
+		{"units, whole", "zhouhang", `query{list:units{code seats{name holders{name number tenures{seat} skills{name}}} tenures{seat person{name number skills{name}}}
+			portfolios{person{name}} liaisons{person{name}}}}`, 20, 30, ""},
+		{"people", "pan", `query($n:Int){list:people(text:"新生",first:$n){name number tenures{seat person{name}} skills{name}}}`, 20, 14, ""},
+		{"to tell", "pan", `query($n:Int){list:toTell(first:$n){edges{node{id channel text{zh} state}}}}`, 20, 5, "edges"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			testkit.Each(t, func(t *testing.T, db *store.DB) {
@@ -93,7 +97,15 @@ func TestMoreObjectsTakeNoMoreRoundTrips(t *testing.T) {
 					w.incidents(20)
 				case "tickets":
 					w.tickets(20)
-				case "units":
+				case "units", "units, whole":
+				case "people":
+					for i := range 20 {
+						w.user(fmt.Sprint("new", i), fmt.Sprint("新生", i), fmt.Sprint(2026100200+i), "publicity.member")
+					}
+				case "to tell":
+					for range 20 {
+						w.told()
+					}
 				default:
 					for i := range 20 {
 						w.decide("songlan", w.purchase("zhouhang", fmt.Sprint("第", i, "件"), 100), workflow.Approve, "好")

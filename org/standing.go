@@ -195,6 +195,9 @@ func (s *Service) EndDelegation(ctx context.Context, actor Actor, key string, de
 		if err != nil {
 			return Done{}, err
 		}
+		if c.actor.Person != d.To && !s.rules.Can(c.actor, "org.delegation.end", Object{Owner: d.From}) {
+			return Done{}, fault.Missing() // who lends a seat to whom is theirs to know
+		}
 		if err := c.allow("org.delegation.end", Object{Owner: d.From}, personRef(d.To), map[string]any{"delegation": d.ID}); err != nil {
 			return Done{}, err
 		}
@@ -261,8 +264,8 @@ func (s *Service) EndAbsence(ctx context.Context, actor Actor, key string, absen
 		if err != nil {
 			return Done{}, err
 		}
-		if err := s.rules.Check(c.actor, "org.absence.write", Object{Owner: a.Person}); err != nil {
-			return Done{}, err
+		if !s.rules.Can(c.actor, "org.absence.write", Object{Owner: a.Person}) {
+			return Done{}, fault.Missing() // others do not learn who is away
 		}
 		if c.now.After(a.From) {
 			c.tx.QueueSQL(`UPDATE absence SET until_at = ? WHERE id = ? AND until_at > ?`, c.now, a.ID, c.now)
