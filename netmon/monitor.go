@@ -64,22 +64,6 @@ type Monitor struct {
 	count  counters
 }
 
-type counters struct{ swept, late, taken, enqueueFailed, dropped, judged, uncertified atomic.Int64 }
-
-// Stats are a monitor's counters, for metrics.
-type Stats struct {
-	Swept         int64 // rounds made
-	Late          int64 // shards skipped because their epoch was over
-	Taken         int64 // shards that somebody else had claimed
-	EnqueueFailed int64 // shards that the queue did not take
-	Waiting       int64 // rounds kept while the database is away
-	Dropped       int64 // of these, rounds forgotten
-	Judged        int64 // epochs judged by this process
-	Uncertified   int64 // certificates that failed
-	Leads         bool
-	Mode          string
-}
-
 // NewMonitor makes a monitor; Run starts it.
 func NewMonitor(db *store.DB, c clock.Clock, p Prober, o MonitorOptions) (*Monitor, error) {
 	def := func(d *time.Duration, v time.Duration) {
@@ -111,13 +95,6 @@ func NewMonitor(db *store.DB, c clock.Clock, p Prober, o MonitorOptions) (*Monit
 	m := &Monitor{db: db, clock: c, prober: p, opts: o, owner: id.New().String(), log: o.Log, verify: judge.Verify,
 		led: make(chan struct{}, 1), arrive: make(chan struct{}, 1)}
 	return m, nil
-}
-
-// Stats reads the counters.
-func (m *Monitor) Stats() Stats {
-	return Stats{Swept: m.count.swept.Load(), Late: m.count.late.Load(), Taken: m.count.taken.Load(), EnqueueFailed: m.count.enqueueFailed.Load(),
-		Waiting: int64(m.spool.len()), Dropped: m.count.dropped.Load(), Judged: m.count.judged.Load(),
-		Uncertified: m.count.uncertified.Load(), Leads: m.leads.Load(), Mode: m.mode()}
 }
 
 // mode is how hosts are probed; without ICMP by TCP.

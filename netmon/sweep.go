@@ -52,7 +52,7 @@ func (m *Monitor) SweepShard(ctx context.Context, shard int, epoch int64) error 
 	s := &sweep{m: m, t: t, epoch: epoch, start: start}
 	s.row = roundRow{Vantage: m.opts.Vantage, Shard: shard, Epoch: epoch, Owner: m.owner, Healthy: true, Mode: m.mode(), At: start}
 	s.run(ctx, checks)
-	m.count.swept.Add(1)
+	m.count.counted(&s.row)
 	m.keep(context.WithoutCancel(ctx), s.row)
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"net/url"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	"kelian/auth"
@@ -67,7 +68,8 @@ type App struct {
 
 	options Options
 	metrics *prometheus.Registry
-	saved   chan struct{} // settings were saved in this process
+	watcher atomic.Pointer[netmon.Monitor] // of the role monitor
+	saved   chan struct{}                  // settings were saved in this process
 }
 
 // Options is what differs between a service, the demo and tests.

@@ -181,6 +181,7 @@ func (a *App) monitor(ctx context.Context, wg *sync.WaitGroup) (stop func(), err
 		sweeps.Close()
 		return nil, err
 	}
+	a.watcher.Store(m)
 	wg.Go(func() { m.Run(ctx) })
 	end := jobs.Sweeper{Redis: a.Queue, Log: a.Log, Do: m.SweepShard}.Start()
 	return func() { end(); sweeps.Close() }, nil
