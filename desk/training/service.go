@@ -2,7 +2,6 @@ package training
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"kelian/desk/dispatch"
@@ -219,9 +218,4 @@ func noRows(err error) error {
 		return nil
 	}
 	return store.Busy(err)
-}
-
-func encode(v any) string {
-	raw, _ := json.Marshal(v) // strings, numbers and ids always encode
-	return string(raw)
 }

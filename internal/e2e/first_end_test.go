@@ -189,7 +189,7 @@ func (th *thread) erased(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, x := range tenures {
+	for _, x := range tenures["office"] {
 		if x.Person == gone.Person {
 			if _, err := th.app.Org.EndTenure(ctx, office, org.EndTenure{Tenure: x.ID, IdempotencyKey: id.Secret(16)}); err != nil {
 				t.Fatal(err)
