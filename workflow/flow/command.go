@@ -55,6 +55,10 @@ type (
 		FormRev int
 		Proved  bool // a second proof was given, for Strong steps by link
 		Note    *Note
+		// Edit is a new revision by an elector who may edit fields; the vote
+		// signs it. Desk are the desks' facts for it.
+		Edit *Form
+		Desk map[string]JSON
 	}
 	// SendBack returns the request to Start or to an earlier step; an empty
 	// Mode is the definition's.

@@ -118,6 +118,9 @@ func (r *run) vote(c Cast) error {
 		if open := r.unresolved(); len(open) > 0 {
 			return refuse(Unresolved, "还有必须处理的意见没有处理", "remarks that must be resolved are open", Remarks{open})
 		}
+		if err := r.edit(step, c); err != nil {
+			return err
+		}
 	case Reject:
 	case Abstain:
 		if err := r.mayAbstain(ss, t); err != nil {
@@ -126,8 +129,8 @@ func (r *run) vote(c Cast) error {
 	default:
 		return fmt.Errorf("flow: unknown verdict %q", c.Verdict)
 	}
-	r.emit(VoteCast{Step: step.Name, Task: t.ID, Verdict: c.Verdict, FormRev: c.FormRev,
-		Read: ReadDigest(ss.Reads, r.st.Form()), Note: c.Note})
+	r.emit(VoteCast{Step: step.Name, Task: t.ID, Verdict: c.Verdict, FormRev: r.st.Rev(),
+		Read: ReadDigest(r.st.Step(step.Name).Reads, r.st.Form()), Note: c.Note})
 	r.judge(step.Name)
 	return r.advance()
 }

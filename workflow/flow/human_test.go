@@ -401,3 +401,36 @@ func TestFastestWayOut(t *testing.T) {
 		t.Fatalf("%+v", q)
 	}
 }
+
+// An approver who fills in what the step lets him edit signs what he filled
+// in; a colleague who had read the field is asked again, the others are not.
+func TestApproverEditsTheFieldsOfHisStep(t *testing.T) {
+	def := definition(step("plan", "dept.head", reads("/plan")),
+		step("money", "fed.chair", rule(flow.Rule{Kind: flow.All}), reads("/date", "/budget"), func(s *flow.Step) {
+			s.Fields = []flow.FieldRight{{Field: "/budget", Right: flow.Require}, {Field: "/date", Right: flow.Read}}
+		}))
+	w := newWorld(t, def, map[string][]string{"dept.head": {"he"}, "fed.chair": {"chen", "gu"}})
+	w.submit("ling", plan)
+	w.approve("he")
+	if d := w.refused(w.cast("chen", flow.Approve), flow.FieldRequired).Detail.(flow.Fields); !slices.Equal(d.Pointers, []string{"/budget"}) {
+		t.Fatalf("%+v", d)
+	}
+	with := func(person, src string) flow.Cast {
+		c, f := w.cast(person, flow.Approve), form(t, 2, src)
+		f.Rev = w.st.Rev() + 1
+		c.Edit = &f
+		return c
+	}
+	w.refused(with("chen", `{"plan":"B","date":"2026-12-01","budget":1}`), flow.FieldFixed)
+	w.do(with("chen", `{"plan":"A","date":"2026-12-01","budget":500}`))
+	w.expect(flow.Open, "money")
+	if v := w.st.Vote("plan#1.1"); !v.Live || v.Rev != 2 {
+		t.Fatalf("%+v", v)
+	}
+	w.do(with("gu", `{"plan":"A","date":"2026-12-01","budget":400}`))
+	if w.open("chen") == "" || w.open("gu") != "" {
+		t.Fatalf("who had read the budget is not asked again: %+v", w.st.OpenTasks())
+	}
+	w.approve("chen")
+	w.expect(flow.Approved)
+}

@@ -80,24 +80,15 @@ func (r *run) resubmit(c Resubmit) error {
 		return err
 	}
 	redo := r.st.Back != nil && r.st.Back.Mode == Redo
-	from := r.st.Rev()
 	changed := diff(r.st.Form().Digests, c.Form.Digests)
 	r.emit(Resubmitted{Form: c.Form, Changed: changed, Desk: desk, Note: c.Note})
+	if !redo {
+		r.revise(changed, "")
+		return r.advance()
+	}
 	for _, v := range slices.Clone(r.st.Votes) {
-		if !v.Live {
-			continue
-		}
-		touched := covered(r.st.Step(v.Step).Reads, changed)
-		switch {
-		case redo:
-			r.emit(VoteLapsed{Step: v.Step, Task: v.Task, From: v.CastRev, To: c.Form.Rev, Changed: touched, Why: WhyRedo})
-		case len(touched) > 0:
-			r.emit(VoteLapsed{Step: v.Step, Task: v.Task, From: v.CastRev, To: c.Form.Rev, Changed: touched, Why: WhyChanged})
-			if r.st.Step(v.Step).Status == StepOpen {
-				r.drop(v.Step, WhyChanged)
-			}
-		default:
-			r.emit(VoteCarried{Step: v.Step, Task: v.Task, From: from, To: c.Form.Rev})
+		if v.Live {
+			r.emit(VoteLapsed{Step: v.Step, Task: v.Task, From: v.CastRev, To: c.Form.Rev, Changed: covered(r.st.Step(v.Step).Reads, changed), Why: WhyRedo})
 		}
 	}
 	return r.advance()

@@ -36,6 +36,8 @@ const (
 	NotYours       Code = "NOT_YOURS"            //
 	NoCloseOut     Code = "NO_CLOSE_OUT"         //
 	ObjectionOnly  Code = "OBJECTION_ONLY"       //
+	FieldFixed     Code = "FIELD_FIXED"          // Detail: Fields
+	FieldRequired  Code = "FIELD_REQUIRED"       // Detail: Fields
 	NotStoppable   Code = "NOT_STOPPABLE"        // Detail: Who, those who can
 )
 
@@ -78,6 +80,8 @@ type (
 	}
 	// Targets are the legal targets of a send-back from this task.
 	Targets struct{ Steps []string }
+	// Fields are JSON pointers.
+	Fields struct{ Pointers []string }
 	// Again says when it can be done.
 	Again struct{ At time.Time }
 	// Remarks are the numbers of the remarks that are to be resolved.
