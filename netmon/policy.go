@@ -14,7 +14,7 @@ func Rules() []org.Rule {
 		}
 	}
 	allow("netmon.status", org.Anyone)
-	allow("netmon.read", org.Somebody)
+	allow("netmon.read", org.Somebody, org.Machine)
 	// Addresses and targets show the way in: only to those who mend the network
 	// and to those who answer for it.
 	allow("netmon.address", append([]string{org.Machine, "fed.chair", "fed.vice", "league.secretary", "league.deputy", "league.teacher"}, technicians...)...)

@@ -119,7 +119,7 @@ func (r Rule) matches(a Actor, o Object) bool {
 	case Anyone:
 		return true
 	case Somebody:
-		return !a.Anonymous()
+		return !a.Person.IsZero()
 	case Owner:
 		return !a.Person.IsZero() && a.Person == o.Owner
 	case Assignee:
