@@ -193,6 +193,17 @@ func (b box) Sign() string {
 	return map[string]string{"up": "✓", "down": "✗", "dark": "–", "suspect": "…", "unknown": "?"}[b.State]
 }
 
+// Long says that the name has to be squeezed into its box.
+func (b box) Long() bool {
+	width := 0 // in halves of a Chinese character
+	for _, r := range b.Name {
+		if width++; r >= 0x2E80 {
+			width++
+		}
+	}
+	return width > 13
+}
+
 // Left and Top are the corner of the box's rectangle.
 func (b box) Left() int { return b.X - 38 }
 

@@ -229,8 +229,8 @@ func (c *call) show(name, title string, data any) error {
 }
 
 func (c *call) write(name string, p *page) error {
-	if name != "error" {
-		if err := c.whoAmI(); err != nil {
+	if name != "error" || c.code < 500 { // what is broken is not asked again
+		if err := c.whoAmI(); err != nil && name != "error" {
 			return err
 		}
 	}

@@ -274,11 +274,11 @@ func (v voice) account(name string) string {
 // stateSets name the words for the states of a trace's objects, by their kind.
 var stateSets = map[string]string{"inc": "incstate", "hst": "host", "trn": "host", "tkt": "ticket", "asg": "asked", "req": "status", "dec": "verdict", "pur": "purchase", "plg": "pledge"}
 
-// anyState spells a state of any domain, for traces; one without a text is
-// shown as it is.
+// anyState spells a state of any domain, for traces; one without a text is a
+// code for programs and not shown.
 func (v voice) anyState(kind, state string) string {
 	if w, err := say(v.lang, stateSets[kind]+"."+state); err == nil {
 		return w
 	}
-	return state
+	return ""
 }

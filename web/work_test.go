@@ -54,7 +54,7 @@ func TestPurchaseByForm(t *testing.T) {
 	for _, who := range []string{"zhouhang", "luyuan"} {
 		w.in(who, "zh").post(req, "act", "approve", "task", task, "rev", "1").want(422, "可以办理的岗位：办公室物资管理员")
 	}
-	ay := w.in("ayinuer", "zh").get(req).want(404)
+	ay := w.in("ayinuer", "zh").get(req).want(404, "阿依努尔")
 	if absent := w.in("ayinuer", "zh").get("/requests/" + id.New().TypeID("req")).want(404); stripped(absent) != stripped(ay) {
 		t.Fatal("a foreign request and an absent one look different")
 	}

@@ -103,7 +103,8 @@ func (a *App) decisionCards(ctx context.Context, actor org.Actor, ids []id.ID) (
 	list, err := a.Workflow.DecisionCards(ctx, actor, ids...)
 	out := map[id.ID]trace.Card{}
 	for k, v := range list {
-		out[k] = trace.Card{Zh: "意见（" + v.Seat + "）", En: "Decision by " + v.Seat, State: string(v.Verdict), At: v.At}
+		seat := org.SeatTitle(v.Seat)
+		out[k] = trace.Card{Zh: "意见（" + seat.Zh + "）", En: "Decision by " + seat.En, State: string(v.Verdict), At: v.At}
 	}
 	return out, hide(err)
 }
