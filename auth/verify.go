@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"net/netip"
 
 	"kelian/internal/fault"
 	"kelian/internal/id"
@@ -11,7 +12,8 @@ import (
 )
 
 // RequestVerify lets the actor prove that a mailbox is his: a link goes there
-// by the event auth.verify.requested {person, link, contact}.
+// by the event auth.verify.requested {person, link, contact}. Whose the mailbox
+// is nobody knows yet, so there are five mails in 15 minutes and no more.
 func (s *Service) RequestVerify(ctx context.Context, actor org.Actor, mailbox org.Contact) error {
 	if actor.Person.IsZero() {
 		return fault.SignIn()
@@ -21,6 +23,16 @@ func (s *Service) RequestVerify(ctx context.Context, actor org.Actor, mailbox or
 		return err
 	}
 	now := s.clock.Now()
+	g, err := s.guard(ctx, "verify "+actor.Person.String(), netip.Addr{})
+	if err != nil {
+		return err
+	}
+	if err := g.admit(ctx, now); err != nil {
+		return err
+	}
+	if err := g.failed(ctx, now); err != nil {
+		return err
+	}
 	_, err = inTx(ctx, s, "auth.verify.request", func(ctx context.Context, tx *store.Tx) (struct{}, error) {
 		var contact id.ID
 		err := tx.NewRaw(`SELECT id FROM contact WHERE person_id = ? AND kind = ? AND value = ? AND kind IN ('email', 'qq')`, actor.Person, mailbox.Kind, mailbox.Value).Scan(ctx, &contact)

@@ -160,10 +160,17 @@ func (d *door) bearer(ctx context.Context, authorization string) (context.Contex
 	return context.WithValue(ctx, callKey{}, c), nil
 }
 
-// recheck looks whether a stream's reader is still signed in.
+// recheck looks whether a stream's reader is still signed in, and with which
+// seats: what the stream tells from now on is judged by these.
 func (d *door) recheck(ctx context.Context) error {
-	_, _, err := d.Auth.Recheck(ctx, whoOf(ctx).info)
-	return err
+	who := whoOf(ctx)
+	actor, info, err := d.Auth.Recheck(ctx, who.info)
+	if err != nil {
+		return err
+	}
+	actor.Lang, actor.Address = who.Lang, who.Address
+	callOf(ctx).who.Store(&identity{Actor: actor, info: info, token: who.token})
+	return nil
 }
 
 func (d *door) introspection(ctx context.Context) error {

@@ -8,7 +8,11 @@ import (
 	"testing"
 	"time"
 
+	"kelian/desk/repair"
+	"kelian/internal/id"
+	"kelian/internal/store"
 	"kelian/internal/testkit"
+	factory "kelian/internal/testkit/make"
 	"kelian/workflow"
 
 	"github.com/coder/websocket"
@@ -189,4 +193,39 @@ func TestAStreamEndsWithItsSession(t *testing.T) {
 			return
 		}
 	}
+}
+
+// A stream sees what its reader may see now, not what he could when it began.
+func TestAStreamSeesWithItsReadersPresentSeats(t *testing.T) {
+	w := newWorld(t, testkit.SQLite(t)).live()
+	w.user("xin", "新同学", "0026100123", "technical.maintenance.member")
+	factory.InTx(t, w.db, func(_ context.Context, tx *store.Tx) error {
+		tx.QueueSQL(`INSERT INTO tenure (id, seat_id, person_id, kind, from_at) SELECT ?, id, ?, 'FULL', ? FROM seat WHERE name = 'technical.deputy'`,
+			id.New(), w.people["hejing"], testkit.Start.AddDate(0, -1, 0))
+		return nil
+	})
+	ticket := w.tickets(2)[1]
+	if _, err := w.repair.Assign(bg, w.actor("qin"), repair.AssignInput{Ticket: ticket, Person: w.people["xin"], IdempotencyKey: w.key()}); err != nil {
+		t.Fatal(err)
+	}
+	s := w.subscribe(w.URL, "hejing", `subscription{repairTicketChanged{resync ticket{assignment{person{number}}}}}`)
+	poke := func() {
+		if _, err := w.repair.Note(bg, w.actor("qin"), repair.NoteInput{Ticket: ticket, Text: "记一笔", IdempotencyKey: w.key()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.untilLive(s, poke)
+	poke()
+	if got := s.next(); !strings.Contains(got, "0026100123") {
+		t.Fatal("the head of the office sees no number: " + got)
+	}
+	w.clock.Advance(time.Second)
+	factory.InTx(t, w.db, func(_ context.Context, tx *store.Tx) error {
+		tx.QueueSQL(`UPDATE tenure SET until_at = ? WHERE person_id = ? AND seat_id = (SELECT id FROM seat WHERE name = 'office.head')`, w.clock.Now(), w.people["hejing"])
+		return nil
+	})
+	testkit.Eventually(t, "the number is masked", func() bool {
+		poke()
+		return strings.Contains(s.next(), "0026****23")
+	})
 }

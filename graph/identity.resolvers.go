@@ -72,7 +72,7 @@ func (r *mutationResolver) ResetPassword(ctx context.Context, input model.ResetP
 
 // RequestVerification is the resolver for the requestVerification field.
 func (r *mutationResolver) RequestVerification(ctx context.Context, input model.RequestVerificationInput) (model.DonePayload, error) {
-	return r.done(ctx, r.Auth.RequestVerify(ctx, actorOf(ctx), contact(input.Contact)))
+	return r.limited(ctx, r.Auth.RequestVerify(ctx, actorOf(ctx), contact(input.Contact)))
 }
 
 // VerifyMailbox is the resolver for the verifyMailbox field.

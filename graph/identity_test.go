@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
 	"kelian/auth"
 	"kelian/internal/id"
@@ -226,4 +227,22 @@ func TestAliasesDoNotMultiplyGuesses(t *testing.T) {
 			t.Error(mutation, a.Body)
 		}
 	}
+}
+
+// Whoever has an account must not be able to have anybody's mailbox flooded.
+func TestMailToAMailboxThatIsNotVerifiedIsLimited(t *testing.T) {
+	w := newWorld(t, testkit.SQLite(t))
+	w.did("pan", "correctPerson", "person{id}", vars{"addContacts": []vars{{"kind": "EMAIL", "value": "victim@example.org"}}, "idempotencyKey": w.key()})
+	mailbox := vars{"contact": vars{"kind": "EMAIL", "value": "victim@example.org"}}
+	for range 10 {
+		if a := w.change("pan", "requestVerification", "done", mailbox); a.code() == "RATE_LIMITED" {
+			if a.Header.Get("Retry-After") == "" {
+				t.Error("a program is not told when to try again")
+			}
+			w.clock.Advance(time.Hour)
+			w.did("pan", "requestVerification", "done", mailbox)
+			return
+		}
+	}
+	t.Error("ten mails in a moment")
 }

@@ -136,6 +136,9 @@ func TestPeopleAreEnteredAndCorrected(t *testing.T) {
 	if a := w.change("hejing", "addPerson", `person{id}`, in); a.at("addPerson", "userErrors", 0, "code") != "NUMBER_TAKEN" {
 		t.Error(a.Body)
 	}
+	if a := w.change("hejing", "correctPerson", `person{id}`, vars{"person": w.per("pan"), "number": "0026100125", "idempotencyKey": w.key()}); a.at("correctPerson", "userErrors", 0, "code") != "NUMBER_TAKEN" {
+		t.Error(a.Body)
+	}
 	if a := w.did("hejing", "correctPerson", `person{name}`, vars{"person": person, "name": "欧阳买买提", "idempotencyKey": w.key()}); a.at("correctPerson", "person", "name") != "欧阳买买提" {
 		t.Error(a.Body)
 	}

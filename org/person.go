@@ -166,7 +166,7 @@ var ownFields = map[string]bool{FieldCollege: true, FieldClass: true, FieldGrade
 // CorrectPerson applies the corrections; history keeps the names of the fields
 // and the hashes of the new values.
 func (s *Service) CorrectPerson(ctx context.Context, actor Actor, in CorrectPerson) (Done, error) {
-	return do(ctx, s, actor, "correctPerson", in.IdempotencyKey, in, func(ctx context.Context, c command) (Done, error) {
+	out, err := do(ctx, s, actor, "correctPerson", in.IdempotencyKey, in, func(ctx context.Context, c command) (Done, error) {
 		if in.Person.IsZero() {
 			in.Person = c.actor.Person
 		}
@@ -201,6 +201,7 @@ func (s *Service) CorrectPerson(ctx context.Context, actor Actor, in CorrectPers
 			Object: personRef(in.Person), Data: map[string]any{"hashes": hashes, "contactsAdded": len(in.AddContacts), "contactsDropped": len(in.DropContacts)}, At: c.now})
 		return Done{}, nil
 	})
+	return out, NumberTaken(err)
 }
 
 // corrected checks the new values against who corrects them.
