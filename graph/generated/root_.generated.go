@@ -7296,6 +7296,10 @@ enum RequestStatus {
   APPROVED
   REJECTED
   WITHDRAWN
+  "What had been approved is not to take place (叫停)."
+  STOPPED
+  "An approved amendment took its place (变更)."
+  SUPERSEDED
 }
 
 "A request under a workflow."

@@ -2814,6 +2814,10 @@ const (
 	RequestStatusApproved  RequestStatus = "APPROVED"
 	RequestStatusRejected  RequestStatus = "REJECTED"
 	RequestStatusWithdrawn RequestStatus = "WITHDRAWN"
+	// What had been approved is not to take place (叫停).
+	RequestStatusStopped RequestStatus = "STOPPED"
+	// An approved amendment took its place (变更).
+	RequestStatusSuperseded RequestStatus = "SUPERSEDED"
 )
 
 var AllRequestStatus = []RequestStatus{
@@ -2822,11 +2826,13 @@ var AllRequestStatus = []RequestStatus{
 	RequestStatusApproved,
 	RequestStatusRejected,
 	RequestStatusWithdrawn,
+	RequestStatusStopped,
+	RequestStatusSuperseded,
 }
 
 func (e RequestStatus) IsValid() bool {
 	switch e {
-	case RequestStatusOpen, RequestStatusReturned, RequestStatusApproved, RequestStatusRejected, RequestStatusWithdrawn:
+	case RequestStatusOpen, RequestStatusReturned, RequestStatusApproved, RequestStatusRejected, RequestStatusWithdrawn, RequestStatusStopped, RequestStatusSuperseded:
 		return true
 	}
 	return false
