@@ -167,5 +167,6 @@ func (s *Service) account(ctx context.Context, actor Actor) (Actor, time.Time, e
 // Settings reads what the university added to the public holidays; it is
 // public.
 func (s *Service) Settings(ctx context.Context) (calendar.Settings, error) {
-	return calendar.Stored(ctx, s.db.R)
+	set, _, err := calendar.Stored(ctx, s.db.R)
+	return set, err
 }

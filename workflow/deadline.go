@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"time"
 
 	"kelian/internal/fault"
 	"kelian/internal/id"
@@ -11,13 +12,15 @@ import (
 )
 
 // OnDeadline handles TopicDeadline: it reminds, escalates, or does what else
-// the definition says. A timer that is no longer armed does nothing.
+// the definition says. A timer that is no longer armed does nothing. The clock
+// that found the row due may be ahead of this one, or this one was set back
+// since: what was found due is due.
 func (s *Service) OnDeadline(ctx context.Context, d outbox.Delivery) error {
 	var p deadlinePayload
 	if err := d.Decode(&p); err != nil {
 		return err
 	}
-	return s.system(ctx, d.Command(), p.Request, "workflow.deadline", flow.Fire{Timer: flow.Timer{Step: p.Step, Round: p.Round, N: p.N}})
+	return s.systemSince(ctx, d.DueAt, d.Command(), p.Request, "workflow.deadline", flow.Fire{Timer: flow.Timer{Step: p.Step, Round: p.Round, N: p.N}})
 }
 
 // TopicRefresh asks an open request's steps anew; its handler is OnRefresh.
@@ -54,9 +57,17 @@ func (s *Service) OnRefresh(ctx context.Context, d outbox.Delivery) error {
 
 // system runs a command that nobody gave.
 func (s *Service) system(ctx context.Context, cmd store.Command, request id.ID, action string, move flow.Command) error {
+	return s.systemSince(ctx, time.Time{}, cmd, request, action, move)
+}
+
+// systemSince is system at a time of business that is not before since.
+func (s *Service) systemSince(ctx context.Context, since time.Time, cmd store.Command, request id.ID, action string, move flow.Command) error {
 	now, cal, err := s.now(ctx)
 	if err != nil {
 		return err
+	}
+	if since.After(now) {
+		now = since.UTC()
 	}
 	_, err = store.InTx(ctx, s.db, cmd, func(ctx context.Context, tx *store.Tx) (Outcome, error) {
 		t, err := s.load(ctx, tx, byID, request, now, cal)

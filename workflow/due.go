@@ -2,94 +2,165 @@ package workflow
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"kelian/org/calendar"
 	"kelian/workflow/flow"
 )
 
-// hours are the times of a day at which somebody is expected to answer, in
-// minutes since midnight.
-type hours struct {
-	name          string
-	working, free [][2]int // on working days; on days off that are no holiday
-}
-
-// Teachers and outside parties keep office hours; students answer at noon, in
-// the evening and at weekends.
-var (
-	officeHours  = hours{name: "office", working: [][2]int{{8*60 + 30, 12 * 60}, {14 * 60, 17*60 + 30}}}
-	studentHours = hours{name: "student", working: [][2]int{{12 * 60, 14 * 60}, {18 * 60, 22 * 60}}, free: [][2]int{{9 * 60, 12 * 60}, {14 * 60, 22 * 60}}}
-)
-
-// hoursOf picks the calendar by the seats a step asks.
-func hoursOf(d *Definition, s *flow.Step) hours {
+// clockOf picks whose time a step takes by the seats it asks: as soon as one of
+// them keeps office hours, those.
+func clockOf(d *Definition, s *flow.Step) calendar.Kind {
+	kinds := map[calendar.Kind]bool{}
 	for _, e := range d.SeatsOf(s) {
-		if e.Kind == SeatOutside || e.Role == "advisor" || e.Unit.Kind == UnitFixed && e.Unit.Code == "league" {
-			return officeHours
+		kinds[kindOf(e)] = true
+	}
+	for _, k := range []calendar.Kind{calendar.Outside, calendar.League, calendar.Teacher} {
+		if kinds[k] {
+			return k
 		}
 	}
-	return studentHours
+	return calendar.Student
 }
 
-func (h hours) on(cal *calendar.Calendar, day time.Time) [][2]int {
-	if cal.IsWorkingDay(day) {
-		return h.working
+func kindOf(e SeatExpr) calendar.Kind {
+	switch {
+	case e.Kind == SeatOutside:
+		return calendar.Outside
+	case e.Unit.Kind == UnitFixed && e.Unit.Code == "league":
+		return calendar.League
+	case slices.Contains([]string{"advisor", "teacher", "secretary"}, e.Role):
+		return calendar.Teacher
 	}
-	if special, ok := cal.Special(day); ok && special.Off {
-		return nil
-	}
-	return h.free
+	return calendar.Student
 }
 
-// dueOf says when the step is due if it opens now: 1bd is the close of the
-// next working day, 8bh are eight of its hours, minutes are minutes.
+// The words of Due.By behind the span and the kind of seat.
+const (
+	byExams       = "exams"       // a part of the time ran at another pace
+	byBreak       = "break"       // and a part not at all
+	byProvisional = "provisional" // see calendar.Calendar.Provisional
+)
+
+// dueOf says when the step is due if it opens now: 1bd is the end of the next
+// working day, 8bh are eight of the seat's hours, minutes are minutes whatever
+// the day. Reminders come when so much of the same time has passed.
 func dueOf(d *Definition, s *flow.Step, cal *calendar.Calendar, now time.Time) flow.Due {
-	h := hoursOf(d, s)
+	clock := cal.Clock(clockOf(d, s))
 	var at time.Time
 	switch s.Due.Unit {
 	case flow.WorkingDays:
-		day := cal.AddWorkingDays(now, s.Due.N)
-		at = minuteOf(day, h.working[len(h.working)-1][1])
+		at = clock.EndOf(now, s.Due.N)
 	case flow.BusinessHours:
-		at = h.add(cal, now.In(cal.Location()), s.Due.N*60)
+		at = clock.Add(now, time.Duration(s.Due.N)*time.Hour)
 	case flow.Minutes:
-		at = now.Add(time.Duration(s.Due.N) * time.Minute)
+		due := flow.Due{At: now.Add(time.Duration(s.Due.N) * time.Minute).UTC(), By: spell(s.Due)}
+		for _, percent := range s.OnDue.Remind {
+			due.Remind = append(due.Remind, now.Add(due.At.Sub(now)/100*time.Duration(percent)).UTC())
+		}
+		return due
 	default:
 		return flow.Due{}
 	}
-	due := flow.Due{At: at.UTC(), By: fmt.Sprintf("%d%s %s", s.Due.N, s.Due.Unit, h.name)}
-	if cal.Provisional(at) {
-		due.By += " provisional"
+	due := flow.Due{At: at.UTC(), By: spell(s.Due) + " " + string(clock.Kind())}
+	for _, word := range slowed(cal, clock, now, at) {
+		due.By += " " + word
 	}
+	passes := clock.Passed(now, at)
 	for _, percent := range s.OnDue.Remind {
-		due.Remind = append(due.Remind, now.Add(due.At.Sub(now)/100*time.Duration(percent)).UTC())
+		remind := at
+		if percent < 100 {
+			remind = clock.Add(now, passes/100*time.Duration(percent))
+		}
+		due.Remind = append(due.Remind, remind.UTC())
 	}
 	return due
 }
 
-// add walks the hours until so many minutes of them have passed.
-func (h hours) add(cal *calendar.Calendar, from time.Time, minutes int) time.Time {
-	for i := 0; i < 3660; i++ {
-		day := from.AddDate(0, 0, i)
-		for _, span := range h.on(cal, day) {
-			begin, end := minuteOf(day, span[0]), minuteOf(day, span[1])
-			if begin.Before(from) {
-				begin = from
-			}
-			length := int(end.Sub(begin) / time.Minute)
-			if length <= 0 {
-				continue
-			}
-			if minutes <= length {
-				return begin.Add(time.Duration(minutes) * time.Minute)
-			}
-			minutes -= length
+func spell(s flow.Span) string { return fmt.Sprintf("%d%s", s.N, s.Unit) }
+
+// slowed says what made the time longer than it reads, and whether it may move.
+func slowed(cal *calendar.Calendar, clock *calendar.Clock, from, to time.Time) []string {
+	var out []string
+	add := func(word string) {
+		if !slices.Contains(out, word) {
+			out = append(out, word)
 		}
 	}
-	return from.AddDate(10, 0, 0)
+	for day, days := from, 0; day.Before(to) && days < 400; day, days = day.AddDate(0, 0, 1), days+1 {
+		switch {
+		case clock.Pace(day) == calendar.Full:
+		case cal.IsBreak(day):
+			add(byBreak)
+		default:
+			add(byExams)
+		}
+	}
+	if cal.Provisional(to) {
+		add(byProvisional)
+	}
+	return out
 }
 
-func minuteOf(day time.Time, minute int) time.Time {
-	return time.Date(day.Year(), day.Month(), day.Day(), minute/60, minute%60, 0, 0, day.Location())
+// DueRule tells people by which rule a due time was reckoned.
+type DueRule struct {
+	Text        flow.Text
+	Provisional bool // the time may still move
+}
+
+// ReadDueRule reads flow.Due.By; one that is empty or older than the words it
+// knows keeps its text.
+func ReadDueRule(by string) DueRule {
+	words := strings.Fields(by)
+	if len(words) == 0 {
+		return DueRule{}
+	}
+	r := DueRule{Text: spanInWords(words[0])}
+	for _, w := range words[1:] {
+		zh, en := w, w
+		switch w {
+		case string(calendar.Student):
+			zh, en = "学生时段", "students' hours"
+		case string(calendar.Teacher), "office":
+			zh, en = "教师办公时间", "teachers' office hours"
+		case string(calendar.League):
+			zh, en = "团委办公时间", "the League Committee's office hours"
+		case string(calendar.Outside):
+			zh, en = "校外办公时间", "office hours of outside parties"
+		case byExams:
+			zh, en = "考试周放慢", "slower in exam weeks"
+		case byBreak:
+			zh, en = "假期不计", "the break does not count"
+		case byProvisional:
+			r.Provisional = true
+			zh, en = "校历或放假通知未公布，可能调整", "may move: the calendar is not announced yet"
+		}
+		r.Text.Zh, r.Text.En = r.Text.Zh+"，"+zh, r.Text.En+", "+en
+	}
+	return r
+}
+
+// spanInWords spells 2bd, 8bh or 30m.
+func spanInWords(span string) flow.Text {
+	digits := strings.TrimRight(span, "bdhm")
+	n, err := strconv.Atoi(digits)
+	if err != nil {
+		return flow.Text{Zh: span, En: span}
+	}
+	count := func(zh, one, many string) flow.Text {
+		if n == 1 {
+			many = one
+		}
+		return flow.Text{Zh: digits + " " + zh, En: digits + " " + many}
+	}
+	switch flow.Unit(strings.TrimPrefix(span, digits)) {
+	case flow.WorkingDays:
+		return count("个工作日", "working day", "working days")
+	case flow.BusinessHours:
+		return count("个办公小时", "business hour", "business hours")
+	}
+	return count("分钟", "minute", "minutes")
 }

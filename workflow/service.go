@@ -83,9 +83,15 @@ func (s *Service) workingDays(from, to time.Time) int {
 // minute old. It reads outside of transactions: no command waits for it twice.
 func (s *Service) now(ctx context.Context) (time.Time, *calendar.Calendar, error) {
 	now := clock.Cut(s.clock.Now())
-	if c := s.calendar.Load(); c != nil && now.Sub(c.read).Abs() < time.Minute {
+	if c := s.calendar.Load(); c != nil && now.Sub(c.read).Abs() < calendar.Memory {
 		return now, c.Calendar, nil
 	}
+	return s.freshCalendar(ctx)
+}
+
+// freshCalendar is now with the calendar as it is stored.
+func (s *Service) freshCalendar(ctx context.Context) (time.Time, *calendar.Calendar, error) {
+	now := clock.Cut(s.clock.Now())
 	var cal *calendar.Calendar
 	var err error
 	if s.Calendar != nil {

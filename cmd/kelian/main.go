@@ -20,19 +20,20 @@ import (
 type cli struct {
 	config.Flags
 
-	Serve   serveCmd   `cmd:"" help:"Run the service."`
-	Demo    demoCmd    `cmd:"" help:"Run a federation with life in it, to try Kelian out."`
-	Init    initCmd    `cmd:"" help:"Set up a new federation without a browser."`
-	Migrate migrateCmd `cmd:"" help:"Bring the database's schema up to this version."`
-	User    userCmd    `cmd:"" help:"Accounts, from the console of the machine."`
-	Sweep   sweepCmd   `cmd:"" help:"Probe a list of addresses once, by ICMP."`
-	Audit   auditCmd   `cmd:"" help:"The audit log."`
-	Backup  backupCmd  `cmd:"" help:"Write an archive of the database."`
-	Restore restoreCmd `cmd:"" help:"Fill a fresh database from an archive."`
-	Doctor  doctorCmd  `cmd:"" help:"Say what works, what does not and what mends it."`
-	Schema  schemaCmd  `cmd:"" help:"Print the GraphQL schema."`
-	Conf    configCmd  `cmd:"" name:"config" help:"Print every setting and where it comes from, secrets masked."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Serve   serveCmd    `cmd:"" help:"Run the service."`
+	Demo    demoCmd     `cmd:"" help:"Run a federation with life in it, to try Kelian out."`
+	Init    initCmd     `cmd:"" help:"Set up a new federation without a browser."`
+	Migrate migrateCmd  `cmd:"" help:"Bring the database's schema up to this version."`
+	User    userCmd     `cmd:"" help:"Accounts, from the console of the machine."`
+	Days    calendarCmd `cmd:"" name:"calendar" help:"Holidays and working days."`
+	Sweep   sweepCmd    `cmd:"" help:"Probe a list of addresses once, by ICMP."`
+	Audit   auditCmd    `cmd:"" help:"The audit log."`
+	Backup  backupCmd   `cmd:"" help:"Write an archive of the database."`
+	Restore restoreCmd  `cmd:"" help:"Fill a fresh database from an archive."`
+	Doctor  doctorCmd   `cmd:"" help:"Say what works, what does not and what mends it."`
+	Schema  schemaCmd   `cmd:"" help:"Print the GraphQL schema."`
+	Conf    configCmd   `cmd:"" name:"config" help:"Print every setting and where it comes from, secrets masked."`
+	Version versionCmd  `cmd:"" help:"Print the version."`
 }
 
 func main() {

@@ -8,6 +8,7 @@ import (
 	"kelian/desk/training"
 	"kelian/internal/outbox"
 	"kelian/jobs"
+	"kelian/org/calendar"
 	"kelian/workflow"
 )
 
@@ -42,6 +43,8 @@ func (a *App) handlers() {
 	r.Handle(topicRefreshOpen, "workflow", a.onRefreshOpen)
 	r.Handle(workflow.TopicRefresh, "workflow", a.Workflow.OnRefresh)
 	r.Handle("workflow.deadline", "workflow", a.Workflow.OnDeadline)
+	r.Handle(calendar.TopicChanged, calendarConsumer, a.Workflow.OnCalendarChanged)
+	r.Handle(workflow.TopicReschedule, "workflow", a.Workflow.OnReschedule)
 	r.Handle("workflow.changed", "property", a.Property.OnRequestChanged)
 	r.Handle("workflow.rejected", "property", a.Property.OnRejected)
 	r.Handle("workflow.approved", "effects", a.onApproved)

@@ -1,0 +1,155 @@
+package workflow
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"kelian/internal/fault"
+	"kelian/internal/id"
+	"kelian/internal/outbox"
+	"kelian/internal/store"
+	"kelian/org/calendar"
+	"kelian/workflow/flow"
+)
+
+// TopicReschedule brings an open request's due times up to date; its handler is
+// OnReschedule.
+const TopicReschedule = "workflow.reschedule"
+
+type reschedulePayload struct {
+	Request id.ID `json:"request"`
+}
+
+// DueMove is an open step whose time another calendar moves, or confirms: then
+// From and To are the same and only the rule differs.
+type DueMove struct {
+	Request      id.ID
+	Number       string
+	Step         string
+	Title        flow.Text // the step's
+	From, To     time.Time
+	Before, Rule DueRule
+}
+
+// rescheduleBatch bounds how many open requests are in memory at a time.
+const rescheduleBatch = 500
+
+// DueMoves says which due times of open requests a calendar would move, in the
+// order of the requests: what OnCalendarChanged does, asked of the same rules.
+// It is for those who may change the calendar; the caller has checked that.
+func (s *Service) DueMoves(ctx context.Context, cal *calendar.Calendar) ([]DueMove, error) {
+	now := s.clock.Now()
+	var out []DueMove
+	var after id.ID
+	for {
+		var rows []row
+		err := s.db.R.NewSelect().Model(&rows).ExcludeColumn("form", "apart", "search").Where("status = ?", flow.Open).Where("id > ?", after).
+			Order("id").Limit(rescheduleBatch).Scan(ctx)
+		if err != nil && !store.NoRows(err) {
+			return nil, store.Busy(err)
+		}
+		for i := range rows {
+			moves, err := s.movesOf(ctx, &rows[i], cal, now)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, moves...)
+		}
+		if len(rows) < rescheduleBatch {
+			return out, nil
+		}
+		after = rows[len(rows)-1].ID
+	}
+}
+
+func (s *Service) movesOf(ctx context.Context, r *row, cal *calendar.Calendar, now time.Time) ([]DueMove, error) {
+	st, err := readState(r.State)
+	if err != nil {
+		return nil, err
+	}
+	d, err := s.version(ctx, s.db.R, r.VersionID)
+	if err != nil {
+		return nil, err
+	}
+	events, err := flow.Decide(d.Flow, st, reschedule(d, st, cal), flow.Facts{Now: now})
+	if err != nil {
+		return nil, err
+	}
+	var out []DueMove
+	for _, ev := range events {
+		b, ok := ev.Body.(flow.Rescheduled)
+		step := d.Flow.Step(b.Step)
+		if !ok || step == nil {
+			continue
+		}
+		from := st.Step(b.Step).Due
+		out = append(out, DueMove{Request: r.ID, Number: r.number(), Step: b.Step, Title: step.Title, From: from.At, To: b.Due.At,
+			Before: ReadDueRule(from.By), Rule: ReadDueRule(b.Due.By)})
+	}
+	return out, nil
+}
+
+// reschedule reckons anew when each open step is due, as of its opening.
+func reschedule(d *Definition, st flow.State, cal *calendar.Calendar) flow.Reschedule {
+	out := flow.Reschedule{By: flow.Actor{Door: flow.System}, Due: map[string]flow.Due{}}
+	for _, ss := range st.Steps {
+		if step := d.Flow.Step(ss.Name); step != nil && ss.Status == flow.StepOpen {
+			out.Due[ss.Name] = dueOf(d, step, cal, ss.OpenedAt)
+		}
+	}
+	return out
+}
+
+// OnCalendarChanged handles calendar.TopicChanged: each open request whose due
+// times the new calendar moves gets a TopicReschedule.
+func (s *Service) OnCalendarChanged(ctx context.Context, d outbox.Delivery) error {
+	_, cal, err := s.freshCalendar(ctx)
+	if err != nil {
+		return err
+	}
+	moves, err := s.DueMoves(ctx, cal)
+	if err != nil {
+		return err
+	}
+	var requests []id.ID
+	for _, m := range moves {
+		if !slices.Contains(requests[max(0, len(requests)-1):], m.Request) {
+			requests = append(requests, m.Request)
+		}
+	}
+	_, err = store.InTx(ctx, s.db, d.Command(), func(_ context.Context, tx *store.Tx) (int, error) {
+		for _, r := range requests {
+			outbox.Timer(tx, r, "reschedule", outbox.Event{Topic: TopicReschedule, Aggregate: r, Payload: reschedulePayload{r}})
+		}
+		return len(requests), nil
+	})
+	return err
+}
+
+// OnReschedule handles TopicReschedule: the request's timers are armed anew, by
+// the calendar as it is stored now.
+func (s *Service) OnReschedule(ctx context.Context, d outbox.Delivery) error {
+	var p reschedulePayload
+	if err := d.Decode(&p); err != nil {
+		return err
+	}
+	now, cal, err := s.freshCalendar(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = store.InTx(ctx, s.db, d.Command(), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
+		t, err := s.load(ctx, tx, byID, p.Request, now, cal)
+		if fault.Is(err, fault.NotFound) {
+			return Outcome{}, nil
+		}
+		if err != nil {
+			return Outcome{}, err
+		}
+		if err := t.apply(ctx, reschedule(t.def, t.st, cal), flow.Facts{Now: now}); err != nil {
+			return Outcome{}, err
+		}
+		return t.outcome(), t.save("workflow.reschedule", false)
+	})
+	return err
+}
