@@ -79,6 +79,12 @@ var templates = map[string]template{
 	"workflow.stopped": {
 		words{"已叫停：{title}", "《{title}》已被叫停，相关预约已释放。"},
 		words{"Stopped: {title}", "“{title}” was stopped and its reservations released."}},
+	"workflow.owed": {
+		words{"该结项了：{title}", "《{title}》结束后请按时提交结项材料。"},
+		words{"Close it out: {title}", "Hand in the report on “{title}” in time."}},
+	"workflow.owes": {
+		words{"结项逾期：{title}", "《{title}》的结项材料逾期未交；补交前不能再申请同类事项。"},
+		words{"Report overdue: {title}", "The report on “{title}” is overdue. Until it is in, no further request of the kind can be made."}},
 	"workflow.cc": {
 		words{"抄送：{title}", "《{title}》抄送给你，无需处理。"},
 		words{"For your information: {title}", "“{title}” is copied to you; nothing to do."}},

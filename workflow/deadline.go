@@ -77,7 +77,7 @@ func (s *Service) systemSince(ctx context.Context, since time.Time, cmd store.Co
 		if err != nil {
 			return Outcome{}, err
 		}
-		if t.st.Status != flow.Open {
+		if t.st.Status != flow.Open && t.st.Status != flow.Approved {
 			return t.outcome(), nil
 		}
 		facts, _, err := t.facts(ctx, "")

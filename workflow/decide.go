@@ -36,6 +36,7 @@ type DecideInput struct {
 	Mode           flow.Mode
 	Comment        string
 	FormRev        int
+	Fields         map[string]any
 	IdempotencyKey string
 }
 
@@ -73,6 +74,9 @@ func (in *DecideInput) check() error {
 	default:
 		return fault.Input("verdict", "verdict 应为 APPROVE、REJECT、ABSTAIN 或 SEND_BACK", "verdict is APPROVE, REJECT, ABSTAIN or SEND_BACK")
 	}
+	if len(in.Fields) > 0 && in.Verdict != Approve {
+		return fault.Input("fields", "只有同意时可以填写内容", "fields are filled in with an approval only")
+	}
 	if in.Mode != "" && in.Mode != flow.Redo && in.Mode != flow.ReturnToMe {
 		return fault.Input("mode", "mode 应为 redo 或 return_to_me", "mode is redo or return_to_me")
 	}
@@ -109,6 +113,12 @@ func (t *thread) decide(ctx context.Context, actor org.Actor, in DecideInput, by
 			return Outcome{}, fault.Missing()
 		}
 	}
+	cast := flow.Cast{By: by, Task: task.ID, Verdict: verdicts[in.Verdict], FormRev: in.FormRev, Proved: proved}
+	if mine && len(in.Fields) > 0 && in.FormRev == t.st.Rev() {
+		if err := t.fillIn(ctx, in.Fields, &cast); err != nil {
+			return Outcome{}, err
+		}
+	}
 	facts, people, err := t.facts(ctx, task.Elector.Seat)
 	if err != nil {
 		return Outcome{}, err
@@ -120,7 +130,8 @@ func (t *thread) decide(ctx context.Context, actor org.Actor, in DecideInput, by
 		t.seat = task.Elector.Seat
 	}
 	note := t.note(in.Comment)
-	var cmd flow.Command = flow.Cast{By: by, Task: task.ID, Verdict: verdicts[in.Verdict], FormRev: in.FormRev, Proved: proved, Note: note}
+	cast.Note = note
+	var cmd flow.Command = cast
 	if in.Verdict == SendBack {
 		cmd = flow.SendBack{By: by, Task: task.ID, To: in.To, Mode: in.Mode, FormRev: in.FormRev, Proved: proved, Note: note}
 	}
@@ -133,6 +144,31 @@ func (t *thread) decide(ctx context.Context, actor org.Actor, in DecideInput, by
 	out := t.outcome()
 	out.Decision = decisionID(t.row.ID, task.ID, t.now)
 	return out, nil
+}
+
+// fillIn makes the next revision of the form with what an approver fills in.
+func (t *thread) fillIn(ctx context.Context, fields map[string]any, cast *flow.Cast) error {
+	r := store.NewReads(t.tx)
+	personal := org.AskPersonal(r, t.row.ID)
+	if err := r.Run(ctx); err != nil {
+		return err
+	}
+	old := personal()[t.row.ID]
+	values := t.filled.with(known(t.apart, old)).plainForm()
+	for name, v := range fields {
+		values[name] = v
+	}
+	form, err := t.fill(values, t.st.Rev()+1, old)
+	if err != nil {
+		return err
+	}
+	desk := t.askDesk(r)
+	if err := r.Run(ctx); err != nil {
+		return err
+	}
+	cast.Edit = &form
+	cast.Desk, err = desk()
+	return err
 }
 
 var verdicts = map[Verdict]flow.Verdict{Approve: flow.Approve, Reject: flow.Reject, Abstain: flow.Abstain, SendBack: flow.Return}
@@ -167,6 +203,8 @@ func (t *thread) authority(actor org.Actor, task *flow.Task, people found) error
 type CommentInput struct {
 	Request        id.ID
 	Task           id.ID // zero = the request
+	ReplyTo        int   // number of the remark that it answers; 0 = none
+	Blocking       bool  // nobody approves before it is resolved
 	Text           string
 	IdempotencyKey string
 }
@@ -185,9 +223,34 @@ func (s *Service) Comment(ctx context.Context, actor org.Actor, in CommentInput)
 			}
 			name = task.ID
 		}
-		if err := t.apply(ctx, flow.Comment{By: by, Task: name, Note: *t.note(in.Text)}, flow.Facts{Now: t.now}); err != nil {
+		if err := t.apply(ctx, flow.Comment{By: by, Task: name, Reply: in.ReplyTo, Blocking: in.Blocking, Note: *t.note(in.Text)}, flow.Facts{Now: t.now}); err != nil {
 			return err
 		}
 		return t.save("workflow.comment", false)
 	})
+}
+
+// BulkOutcome is what became of one of several decisions.
+type BulkOutcome struct {
+	Task    id.ID
+	Outcome Outcome
+	Err     error
+}
+
+// maxBulk bounds how many tasks one command decides.
+const maxBulk = 50
+
+// DecideMany decides several tasks the same way, each by itself and with the
+// same checks as one: what one refuses does not keep the others from being
+// decided. The result has an entry for each, in the order of the input.
+func (s *Service) DecideMany(ctx context.Context, actor org.Actor, list []DecideInput) ([]BulkOutcome, error) {
+	if n := len(list); n == 0 || n > maxBulk {
+		return nil, fault.Input("tasks", "一次可办理 1–50 项", "decide 1 to 50 tasks at a time")
+	}
+	out := make([]BulkOutcome, len(list))
+	for i, in := range list {
+		o, err := s.Decide(ctx, actor, in)
+		out[i] = BulkOutcome{Task: in.Task, Outcome: o, Err: err}
+	}
+	return out, nil
 }

@@ -27,6 +27,7 @@ type Definition struct {
 	Facts    []string            // desk facts to be recorded at each submission
 	Seats    map[string]SeatExpr // by source, all that Flow mentions
 	guards   *guards
+	places   func(step, field string) (line, col int) // in Source
 }
 
 // Param is a number, a switch or a word that the federation may set without

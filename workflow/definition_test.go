@@ -304,7 +304,7 @@ func TestSchemaIsWhatAConsoleNeeds(t *testing.T) {
 	if doc["additionalProperties"] != false || file["type"] != "object" || file["$ref"] != nil || file["x-title"] == nil {
 		t.Fatalf("%s", d.Form.Schema)
 	}
-	good := strings.Replace(module, `"total"`, `"quote_file":{"id":"file_1","name":"a.pdf","sha256":"`+strings.Repeat("a", 64)+`"},"total"`, 1)
+	good := strings.Replace(module, `"total"`, `"quote_file":{"file":"fil_01jd0000000000000000000000","sha256":"`+strings.Repeat("a", 64)+`"},"total"`, 1)
 	fill(t, d, good)
 	if _, wrong := d.Form.Fill([]byte(strings.Replace(good, "aaaa", "AAAA", 1))); len(wrong) == 0 {
 		t.Fatal("a file without a digest was taken")

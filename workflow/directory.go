@@ -122,6 +122,10 @@ func (b *asks) seat(k int, e SeatExpr) {
 		b.named(k, outsideUnit+e.Role+"."+string(org.Head))
 		return
 	}
+	if e.Unit.Kind == UnitEach {
+		b.each(k, e)
+		return
+	}
 	code, colleges := b.unit(e.Unit)
 	if code == "" {
 		return
@@ -138,6 +142,21 @@ func (b *asks) seat(k int, e SeatExpr) {
 	b.seats = append(b.seats, fmt.Sprintf(`SELECT %d AS k, seat.id AS id FROM %s JOIN seat ON seat.unit_id = u.id AND seat.role = ?`, k, unitFrom(colleges)))
 	// The role stands behind the unit's code in the text.
 	b.sArgs = append(b.sArgs, code, e.Role)
+}
+
+// each asks the same seat of many units.
+func (b *asks) each(k int, e SeatExpr) {
+	if e.Unit.Code != "" {
+		b.seats = append(b.seats, fmt.Sprintf(`SELECT %d AS k, seat.id AS id FROM unit AS u JOIN seat ON seat.unit_id = u.id WHERE u.kind = ? AND seat.role = ?`, k))
+		b.sArgs = append(b.sArgs, e.Unit.Code, e.Role)
+		return
+	}
+	codes, _ := b.at.form.values[strings.TrimPrefix(e.Unit.Field, "/")].([]any)
+	for _, c := range codes {
+		if code, ok := c.(string); ok {
+			b.named(k, code+"."+e.Role)
+		}
+	}
 }
 
 func (b *asks) named(k int, seat string) {

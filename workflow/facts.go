@@ -18,14 +18,17 @@ import (
 // when each step would be due. It is one read of the directory; own is a seat
 // that is resolved beside them (see found.holds).
 func askFacts(r *store.Reads, d *Definition, own string, at place, now time.Time, cal *calendar.Calendar) func() (flow.Facts, found, error) {
-	seats := askSeats(r, d.Seats, own, at, now)
+	seats, barred := askSeats(r, d.Seats, own, at, now), askBarred(r, d, at, now)
 	return func() (flow.Facts, found, error) {
 		people := seats()
 		f := flow.Facts{Now: now, Electors: map[string][]flow.Elector{}, Escalate: map[string][]flow.Elector{}, Due: map[string]flow.Due{}}
 		for _, step := range d.Flow.Steps() {
 			list := []flow.Elector{}
 			for _, src := range step.Ask {
-				list = append(list, people[src]...)
+				for _, e := range people[src] {
+					e.Weight = step.Weights[src]
+					list = append(list, e)
+				}
 			}
 			f.Electors[step.Name] = list
 			if step.OnDue.Escalate != "" {
@@ -35,6 +38,13 @@ func askFacts(r *store.Reads, d *Definition, own string, at place, now time.Time
 		}
 		if d.Flow.Policy.Empty != "" {
 			f.Empty = people[d.Flow.Policy.Empty]
+		}
+		f.Barred, f.CloseOut = barred(), closeOutDue(d, at.form, cal)
+		for _, src := range d.Flow.Policy.CC {
+			f.CC = append(f.CC, people[src]...)
+		}
+		for _, src := range d.Flow.Policy.Stop {
+			f.Stop = append(f.Stop, people[src]...)
 		}
 		var err error
 		f.Guards, err = d.Guards(at.form, now)
@@ -56,7 +66,12 @@ func (s *Service) facts(ctx context.Context, q bun.IDB, d *Definition, at place,
 // thread.
 func (t *thread) askFacts(r *store.Reads, own string) func() (flow.Facts, found, error) {
 	at := place{unit: t.row.Unit, requester: t.row.Requester.String(), form: t.filled}
-	return askFacts(r, t.def, own, at, t.now, t.cal)
+	ask, held := askFacts(r, t.def, own, at, t.now, t.cal), t.askHeld(r)
+	return func() (flow.Facts, found, error) {
+		f, people, err := ask()
+		f.Held, f.Seed = held(), t.row.Head
+		return f, people, err
+	}
 }
 
 func (t *thread) facts(ctx context.Context, own string) (flow.Facts, found, error) {
@@ -84,9 +99,12 @@ func (t *thread) ask(ctx context.Context) (flow.Facts, map[string]flow.JSON, err
 	return facts, desk, err
 }
 
+// askDesk is what the desks say of a form just filled in; the files that it
+// names are bound beside it.
 func (t *thread) askDesk(r *store.Reads) func() (map[string]flow.JSON, error) {
+	files := t.askFiles(r)
 	if len(t.def.Facts) == 0 {
-		return func() (map[string]flow.JSON, error) { return nil, nil }
+		return func() (map[string]flow.JSON, error) { return nil, files() }
 	}
 	form := t.filled.plainForm()
 	asked := make(map[string]func() (any, error), len(t.def.Facts))
@@ -96,6 +114,9 @@ func (t *thread) askDesk(r *store.Reads) func() (map[string]flow.JSON, error) {
 		}
 	}
 	return func() (map[string]flow.JSON, error) {
+		if err := files(); err != nil {
+			return nil, err
+		}
 		out := make(map[string]flow.JSON, len(asked))
 		for name, answer := range asked {
 			v, err := answer()

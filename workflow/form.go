@@ -169,12 +169,16 @@ func (f *Form) Field(pointer string) (Field, bool) {
 	return found, ok
 }
 
-// Units lists the top-level fields that hold a unit.
+// Units lists the top-level fields that hold a unit, and as "name[]" those that
+// list units.
 func (f *Form) Units() []string {
 	var out []string
 	for _, x := range f.Fields {
-		if x.Kind == "unit" {
+		switch {
+		case x.Kind == "unit" && x.Type == "string":
 			out = append(out, x.Name)
+		case x.Item != nil && x.Item.Kind == "unit":
+			out = append(out, x.Name+listed)
 		}
 	}
 	return out
@@ -290,14 +294,13 @@ func compileSchema(doc map[string]any) (flow.JSON, *jsonschema.Schema, error) {
 	return flow.JSON(canon), s, err
 }
 
-// fileSchema is what {$ref: kelian:file} stands for: an upload, bound by its
-// digest to the revision that names it.
+// fileSchema is what {$ref: kelian:file} and {x-ui: {kind: file}} stand for: an
+// upload, bound by its digest to the revision that names it.
 func fileSchema() map[string]any {
 	return map[string]any{
-		"type": "object", "additionalProperties": false, "required": []any{"id", "sha256"},
+		"type": "object", "additionalProperties": false, "required": []any{"file", "sha256"},
 		"properties": map[string]any{
-			"id":     map[string]any{"type": "string", "maxLength": 40},
-			"name":   map[string]any{"type": "string", "maxLength": 200},
+			"file":   map[string]any{"type": "string", "pattern": "^fil_[0-7][0-9a-hjkmnp-tv-z]{25}$", "maxLength": 30},
 			"sha256": map[string]any{"type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64},
 		},
 	}
@@ -308,7 +311,8 @@ func withFiles(v any) any {
 	switch x := v.(type) {
 	case map[string]any:
 		out := make(map[string]any, len(x))
-		if x["$ref"] == "kelian:file" {
+		ui, _ := x["x-ui"].(map[string]any)
+		if x["$ref"] == "kelian:file" || ui["kind"] == "file" {
 			maps.Copy(out, fileSchema())
 		}
 		for k, e := range x {

@@ -33,8 +33,10 @@ type guards struct {
 }
 
 type guard struct {
-	name string
-	prog cel.Program
+	name      string
+	prog      cel.Program
+	ast       *cel.Ast
+	line, col int // where it begins in the source
 }
 
 // formRule is a condition between fields that must hold at submission.
@@ -140,7 +142,7 @@ func (g *guards) compile(name, src string) (guard, *guardIssue) {
 	if err != nil {
 		return guard{}, &guardIssue{1, 1, err.Error()}
 	}
-	return guard{name, prog}, nil
+	return guard{name: name, prog: prog, ast: ast}, nil
 }
 
 type guardIssue struct {

@@ -116,7 +116,7 @@ func (l *flowLoader) compile(n *node, d *Definition) {
 	d.CloseOut = l.closeOut(n.get("close_out"), d.Flow)
 	d.Flow.Blocks = l.blocks(n.get("flow"), "flow")
 	l.defaultTargets(d.Flow)
-	d.Seats = l.seats
+	d.Seats, d.places = l.seats, l.placed
 	for _, p := range flow.Check(d.Flow) {
 		at := l.place(p.Step, p.Field)
 		if at == nil {
@@ -208,6 +208,8 @@ func (l *flowLoader) guard(n *node, name string) guard {
 	if iss != nil {
 		l.add(n.inside(iss.line, iss.col), "GUARD", "条件有误："+iss.text, "the condition is wrong: "+iss.text)
 	}
+	at := n.inside(1, 1)
+	g.line, g.col = at.line, at.col
 	return g
 }
 
@@ -320,6 +322,14 @@ func (l *flowLoader) mark(step, field string, at *node) {
 	if key := step + "\x00" + field; at != nil && l.places[key] == nil {
 		l.places[key] = at
 	}
+}
+
+// placed is place as the proof asks for it.
+func (l *flowLoader) placed(step, field string) (line, col int) {
+	if n := l.place(step, field); n != nil {
+		return n.line, n.col
+	}
+	return 0, 0
 }
 
 // place finds a marked field, else its step.

@@ -127,6 +127,12 @@ func (l *loader) field(n, key *node, name, at string) Field {
 		}
 		f.Type, f.Kind = "object", "file"
 		l.only(n, at, nil, everyField...)
+	} else if kind := n.get("x-ui").get("kind"); kind != nil && kind.value == "file" {
+		f.Type, f.Kind = "object", "file"
+		l.only(n, at, nil, everyField...)
+		if tp := n.get("type"); tp != nil && tp.value != "object" {
+			l.add(tp, "FORM_TYPE", at+" 是附件，类型只能是 object", at+" is a file, its type can only be object")
+		}
 	} else {
 		f.Type = l.str(n.get("type"), "type")
 		known, ok := keywords[f.Type]

@@ -97,6 +97,7 @@ func bareFed(t testing.TB, db *store.DB) *fed {
 		o.Facts[name] = f.desk
 	}
 	outbox.Route(workflow.TopicDeadline, "workflow")
+	outbox.Route(workflow.TopicAmended, "workflow")
 	outbox.Route(workflow.TopicApproved, "test")
 	f.svc = workflow.New(db, f.clock, org.NewTable(org.Rules(), workflow.Rules()), o)
 	return f

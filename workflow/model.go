@@ -24,7 +24,13 @@ const (
 	TopicReminded = "workflow.task.reminded" // {request, task, person, seat, overdue}
 	TopicChanged  = "workflow.changed"       // {request, status}
 	TopicApproved = "workflow.approved"      // {request, definition, effect}, one for each effect
-	TopicRejected = "workflow.rejected"      // {request}; rejected or withdrawn
+	TopicRejected = "workflow.rejected"      // {request}; rejected, withdrawn, stopped or superseded
+	TopicNudged   = "workflow.task.nudged"   // {request, task, person, seat}
+	TopicCopied   = "workflow.copied"        // {request, person}
+	TopicStopped  = "workflow.stopped"       // {request, person}, one for everybody concerned
+	TopicRecorded = "workflow.recorded"      // {request, task, person, seat}; entered from paper
+	TopicOwed     = "workflow.owed"          // {request, overdue}; the report is due
+	TopicAmended  = "workflow.amended"       // {request, base}; the base is superseded
 	TopicCode     = "workflow.link.code"     // {link}; mail its code
 	TopicDeadline = "workflow.deadline"      // {request, step, round, n}, a timer
 )
@@ -50,6 +56,24 @@ type ApprovedPayload struct {
 	Request    id.ID  `json:"request"`
 	Definition string `json:"definition"`
 	Effect     string `json:"effect"`
+}
+
+// PersonPayload is what TopicCopied and TopicStopped carry.
+type PersonPayload struct {
+	Request id.ID `json:"request"`
+	Person  id.ID `json:"person"`
+}
+
+// OwedPayload is what TopicOwed carries.
+type OwedPayload struct {
+	Request id.ID `json:"request"`
+	Overdue bool  `json:"overdue"`
+}
+
+// AmendedPayload is what TopicAmended carries.
+type AmendedPayload struct {
+	Request id.ID `json:"request"`
+	Base    id.ID `json:"base"`
 }
 
 // RejectedPayload is what TopicRejected carries.
@@ -97,6 +121,10 @@ type row struct {
 	OpenedAt   time.Time
 	ChangedAt  time.Time
 	ClosedAt   time.Time `bun:",nullzero"`
+	// Amends is the approved request that this one is to take the place of.
+	Amends      id.ID     `bun:",nullzero"`
+	CloseOutDue time.Time `bun:",nullzero"` // of an approval that owes a report
+	ClosedOutAt time.Time `bun:",nullzero"`
 }
 
 func (r *row) ref() outbox.Ref { return outbox.Ref{Kind: RefRequest, ID: r.ID} }
@@ -155,6 +183,8 @@ type taskRow struct {
 	ClosedAt   time.Time `bun:",nullzero"`
 	ClosedBy   id.ID     `bun:",nullzero"`
 	Took       *int64    // seconds from opening to closing
+	Within     string    // the group of added signers, see flow.Task
+	Optional   bool      // of an objection window: nobody has to answer
 }
 
 // decisionRow is an answer to a task. It never changes: whether it still
@@ -173,7 +203,9 @@ type decisionRow struct {
 	FormRev     int
 	ReadDigest  string
 	Door        flow.Door
-	CarriedFrom id.ID `bun:",nullzero"`
+	CarriedFrom id.ID  `bun:",nullzero"`
+	Recorder    id.ID  `bun:",nullzero"` // who entered it from paper
+	Scan        string // the file of the signed paper
 	Note        string
 	At          time.Time
 }

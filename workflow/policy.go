@@ -20,6 +20,17 @@ func Rules() []org.Rule {
 		{Action: "workflow.resubmit", Who: org.Owner},
 		{Action: "workflow.withdraw", Who: org.Owner},
 		{Action: "workflow.comment", Who: org.Somebody, Zh: "能看到该申请的人", En: "whoever may read the request"},
+		{Action: "workflow.transfer", Who: org.Assignee},
+		{Action: "workflow.add_signers", Who: org.Assignee},
+		{Action: "workflow.undo", Who: org.Assignee},
+		{Action: "workflow.disown", Who: org.Assignee},
+		{Action: "workflow.nudge", Who: org.Owner},
+		{Action: "workflow.copy", Who: org.Somebody, Zh: "能看到该申请的人", En: "whoever may read the request"},
+		{Action: "workflow.resolve", Who: org.Somebody, Zh: "提出意见的人和正在审批的人", En: "whoever made the remark, and those who are asked now"},
+		{Action: "workflow.stop", Who: org.Somebody, Zh: "审批过的岗位和流程写明的上级", En: "those who decided, and those above them whom the workflow names"},
+		{Action: "workflow.amend", Who: org.Owner},
+		{Action: "workflow.close_out", Who: org.Owner},
+		{Action: "workflow.paper", Who: "office.*"},
 		{Action: "workflow.personal", Who: org.Owner},
 		{Action: "workflow.personal", Who: org.Assignee, Guard: func(_ org.Actor, o org.Object) bool { return o.State == string(flow.Open) },
 			Zh: "有待办的审批人，每次查看留痕", En: "while a task of one's own is open, each look is recorded"},
@@ -68,9 +79,14 @@ func readable(r *row, st flow.State) org.Object {
 	return o
 }
 
-// canRead judges an actor whose seats are fresh.
+// canRead judges an actor whose seats are fresh. Who was copied reads like
+// those who were asked.
 func (s *Service) canRead(a org.Actor, r *row, st flow.State) bool {
-	return s.rules.Can(a, "workflow.read", readable(r, st))
+	o := readable(r, st)
+	for _, p := range st.Copied {
+		o.Assignee = append(o.Assignee, personID(p))
+	}
+	return s.rules.Can(a, "workflow.read", o)
 }
 
 // hiddenTo lists the fields that the reader must not see: those hidden from

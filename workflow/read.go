@@ -195,7 +195,8 @@ func (s *Service) visible(q *bun.SelectQuery, a org.Actor) *bun.SelectQuery {
 	}
 	return q.WhereGroup(" AND ", func(q *bun.SelectQuery) *bun.SelectQuery {
 		q = q.Where("request.requester = ?", a.Person).
-			WhereOr("EXISTS (SELECT 1 FROM task WHERE task.request_id = request.id AND (task.person = ? OR task.for_person = ?))", a.Person, a.Person)
+			WhereOr("EXISTS (SELECT 1 FROM task WHERE task.request_id = request.id AND (task.person = ? OR task.for_person = ?))", a.Person, a.Person).
+			WhereOr("EXISTS (SELECT 1 FROM watcher WHERE watcher.request_id = request.id AND watcher.person = ?)", a.Person)
 		for _, h := range a.Seats {
 			if leads(h) && (a.Acting == "" || a.Acting == h.Seat) {
 				q = q.WhereOr("request.unit = ?", h.Unit).WhereOr("request.unit LIKE ?", h.Unit+".%")

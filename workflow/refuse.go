@@ -40,6 +40,12 @@ type (
 	}
 	// Targets comes with BAD_TARGET: where it can be sent back to.
 	Targets struct{ Steps []string }
+	// TooSoon comes with TOO_SOON: when it can be done again.
+	TooSoon struct{ At time.Time }
+	// Unresolved comes with UNRESOLVED: the numbers of the remarks.
+	Unresolved struct{ Remarks []int }
+	// FieldsOf comes with FIELD_FIXED and FIELD_REQUIRED.
+	FieldsOf struct{ Pointers []string }
 	// Vacant comes with NOBODY_TO_ASK.
 	Vacant struct {
 		Step string
@@ -79,6 +85,12 @@ func (t *thread) refusal(ctx context.Context, err error) error {
 		return out.With(&AlreadySettled{Request: t.row.ID, By: personID(d.By), At: d.At})
 	case flow.Targets:
 		return out.With(&Targets{Steps: d.Steps})
+	case flow.Again:
+		return out.With(&TooSoon{At: d.At})
+	case flow.Remarks:
+		return out.With(&Unresolved{Remarks: d.Open})
+	case flow.Fields:
+		return out.At(append([]string{"fields"}, strings.Split(strings.TrimPrefix(d.Pointers[0], "/"), "/")...)...).With(&FieldsOf{Pointers: d.Pointers})
 	case flow.Vacant:
 		return out.With(&Vacant{Step: d.Step, Ask: d.Ask})
 	case flow.Stale:

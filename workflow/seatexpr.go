@@ -5,6 +5,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"kelian/org"
 )
 
 // SeatKind says how a seat expression finds people.
@@ -21,10 +23,12 @@ const (
 //
 //	seat  = "seat(" seat ")" | unit "." role | "vice_of(" unit ")"
 //	      | "college(in_charge)" | "outside(" word ")"
-//	unit  = code | field | "request.unit" | "college_of(" unit ")"
+//	unit  = code | field | "request.unit" | "college_of(" unit ")" | "each(" many ")"
+//	many  = "college" | "society" | "department" | field
 //
-// code is a unit's code, field a field of the form that holds a unit;
-// college(in_charge) is short for college_of(request.unit).head.
+// code is a unit's code, field a field of the form that holds a unit, in each()
+// a list of them; each(society) are all societies. college(in_charge) is short
+// for college_of(request.unit).head.
 type SeatExpr struct {
 	Source string
 	Kind   SeatKind
@@ -41,12 +45,13 @@ const (
 	UnitField   UnitKind = "field"      // the unit that the form's Field names
 	UnitRequest UnitKind = "request"    // the unit the request is made for
 	UnitCollege UnitKind = "college_of" // the college in charge of Of
+	UnitEach    UnitKind = "each"       // all of the org.UnitKind Code, or all that the form's list Field names
 )
 
 // UnitExpr is a unit inside a SeatExpr.
 type UnitExpr struct {
 	Kind  UnitKind
-	Code  string    // of a fixed unit
+	Code  string    // of a fixed unit; of each the kind
 	Field string    // JSON pointer of a form field
 	Of    *UnitExpr // of college_of
 }
@@ -63,8 +68,14 @@ var (
 	word      = regexp.MustCompile(`^[a-z][a-z0-9_]{0,39}$`)
 )
 
+// manyKinds are the kinds of unit that each() takes whole.
+var manyKinds = map[string]org.UnitKind{"college": org.CollegeDepartment, "society": org.Society, "department": org.Department}
+
+// listed follows the name of a field that lists units, see Form.Units.
+const listed = "[]"
+
 // ParseSeat reads a seat expression. fields are the form's fields that hold a
-// unit (x-ui kind unit).
+// unit, or units, as Form.Units names them.
 func ParseSeat(src string, fields []string) (SeatExpr, error) {
 	p := seatParser{fields: fields}
 	e, err := p.seat(strings.TrimSpace(src))
@@ -83,6 +94,9 @@ func (p seatParser) seat(s string) (SeatExpr, error) {
 	}
 	if arg, ok := callArg(s, "vice_of"); ok {
 		u, err := p.unit(arg)
+		if err == nil && u.Kind == UnitEach {
+			err = fmt.Errorf("vice_of takes one unit, not %s", arg)
+		}
 		return SeatExpr{Kind: SeatVice, Unit: u}, err
 	}
 	if arg, ok := callArg(s, "outside"); ok {
@@ -106,7 +120,19 @@ func (p seatParser) seat(s string) (SeatExpr, error) {
 func (p seatParser) unit(s string) (UnitExpr, error) {
 	if arg, ok := callArg(s, "college_of"); ok {
 		of, err := p.unit(arg)
+		if err == nil && of.Kind == UnitEach {
+			err = fmt.Errorf("college_of takes one unit, not %s", arg)
+		}
 		return UnitExpr{Kind: UnitCollege, Of: &of}, err
+	}
+	if arg, ok := callArg(s, "each"); ok {
+		if kind, ok := manyKinds[arg]; ok {
+			return UnitExpr{Kind: UnitEach, Code: string(kind)}, nil
+		}
+		if slices.Contains(p.fields, arg+listed) {
+			return UnitExpr{Kind: UnitEach, Field: "/" + arg}, nil
+		}
+		return UnitExpr{}, fmt.Errorf("each takes college, society, department, or a form field that lists units, not %q", arg)
 	}
 	switch {
 	case s == "request.unit":

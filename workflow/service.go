@@ -31,6 +31,7 @@ type Options struct {
 	Location *time.Location        // of dates and deadlines; nil = UTC
 	Facts    map[string]FactSource // by the name that definitions use
 	Effects  []string              // names of on_approved effects that somebody handles
+	Files    FileKeeper            // keeps what forms name; nil = there are no files to name
 	// Calendar gives the working days; nil = the stored settings, read anew
 	// every minute.
 	Calendar func(ctx context.Context) (*calendar.Calendar, error)

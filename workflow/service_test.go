@@ -119,6 +119,7 @@ func TestReplayAnswersWithTheStoredOutcome(t *testing.T) {
 // rings carries the deadline timers that are due.
 func (f *fed) rings() int {
 	f.t.Helper()
+	handlers := map[string]func(context.Context, outbox.Delivery) error{workflow.TopicDeadline: f.svc.OnDeadline, workflow.TopicAmended: f.svc.OnAmended}
 	n := 0
 	for {
 		rows, err := outbox.Claim(context.Background(), f.db, outbox.QueueDefault, f.clock.Now())
@@ -134,13 +135,13 @@ func (f *fed) rings() int {
 			if err != nil {
 				f.t.Fatal(err)
 			}
-			if d.Topic == workflow.TopicDeadline {
+			if handlers[d.Topic] != nil {
 				due = append(due, d)
 			}
 		}
 		for _, d := range due {
 			n++
-			if err := f.svc.OnDeadline(context.Background(), d); err != nil && !errors.Is(err, store.ErrStale) {
+			if err := handlers[d.Topic](context.Background(), d); err != nil && !errors.Is(err, store.ErrStale) {
 				f.t.Fatal(err)
 			}
 		}

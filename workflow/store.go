@@ -31,9 +31,12 @@ type thread struct {
 	st     flow.State
 	events []flow.Event
 	apart  apart
-	filled Filled // the current form, without personal leaves
-	actor  id.ID  // for the audit; zero = a timer
+	filled Filled      // the current form, without personal leaves
+	files  []namedFile // that a form just filled in names
+	actor  id.ID       // for the audit; zero = a timer
 	seat   string
+	base   *flow.Base // what a new request amends
+	scan   string     // the paper that the decision was entered from
 }
 
 // byID and byTask select the request of a command.
@@ -143,11 +146,15 @@ func (t *thread) save(action string, fresh bool) error {
 	r := &t.row
 	r.State, r.Status, r.FormRev, r.Seq = string(state), t.st.Status, t.st.Rev(), int64(t.st.Seq)
 	r.Head, r.Form, r.Apart, r.ChangedAt, r.ClosedAt = head, string(t.filled.JSON), string(places), t.now, t.st.ClosedAt
+	if c := t.st.CloseOut; c != nil {
+		r.CloseOutDue, r.ClosedOutAt = c.Due.At, c.DoneAt
+	}
 	if fresh {
 		t.tx.Queue(t.svc.db.Bun().NewInsert().Model(r))
 	} else {
 		t.tx.Queue(t.svc.db.Bun().NewUpdate().Model(r).WherePK().
-			Column("state", "status", "title", "form_rev", "form", "apart", "seq", "head", "changed_at", "closed_at"))
+			Column("state", "status", "title", "form_rev", "form", "apart", "seq", "head", "changed_at", "closed_at",
+				"version_id", "close_out_due", "closed_out_at"))
 	}
 	if t.st.Rev() > t.before.Rev() {
 		if err := t.saveRevision(t.st.Form()); err != nil {
@@ -219,12 +226,14 @@ func (t *thread) saveTasks() {
 	for _, x := range flow.ChangedTasks(t.before, t.st) {
 		r := taskRow{ID: taskID(t.row.ID, x), RequestID: t.row.ID, Definition: t.row.Definition, Name: x.ID, Step: x.Step, Round: x.Round,
 			Person: personID(x.Elector.Person), ForPerson: personID(x.Elector.For), Seat: x.Elector.Seat, Origin: string(x.Origin),
-			State: x.State, Verdict: x.Verdict, OpenedAt: x.OpenedAt, DueAt: x.DueAt, ClosedAt: x.ClosedAt, ClosedBy: personID(x.ClosedBy)}
+			State: x.State, Verdict: x.Verdict, OpenedAt: x.OpenedAt, DueAt: x.DueAt, ClosedAt: x.ClosedAt, ClosedBy: personID(x.ClosedBy),
+			Within: x.Within, Optional: t.st.Step(x.Step).Rule.Kind == flow.Objection}
 		if !x.ClosedAt.IsZero() {
 			took := int64(x.ClosedAt.Sub(x.OpenedAt) / time.Second)
 			r.Took = &took
 		}
-		isNew := slices.IndexFunc(t.st.Tasks, func(y flow.Task) bool { return y.ID == x.ID }) >= old
+		k := slices.IndexFunc(t.st.Tasks, func(y flow.Task) bool { return y.ID == x.ID })
+		isNew := k >= old
 		if isNew {
 			t.tx.Queue(t.svc.db.Bun().NewInsert().Model(&r))
 		} else {
@@ -253,6 +262,9 @@ func (t *thread) askAnew() {
 // from the request to it.
 func (t *thread) saveDecisions() {
 	for _, v := range t.st.Votes[len(t.before.Votes):] {
+		if t.st.Task(v.Task).Origin == flow.ByAmend {
+			continue // decided in the request that this one amends
+		}
 		t.decided(v.Task, v.By, decisionRow{Verdict: v.Verdict, FormRev: v.CastRev, ReadDigest: v.Read,
 			CarriedFrom: t.taskOf(v.CarriedFrom)}, v.Note)
 	}
@@ -271,6 +283,10 @@ func (t *thread) decided(task string, by flow.Actor, d decisionRow, note *flow.N
 	if note != nil {
 		d.Note = note.Ref
 	}
+	if by.Door == flow.Paper && d.CarriedFrom.IsZero() {
+		d.Scan = t.scan
+	}
+	d.Recorder = personID(by.Recorder)
 	t.tx.Queue(t.svc.db.Bun().NewInsert().Model(&d))
 	if d.CarriedFrom.IsZero() {
 		outbox.Link(t.tx, t.row.ref(), outbox.Ref{Kind: RefDecision, ID: d.ID}, "decided", t.now)
@@ -325,15 +341,31 @@ func (t *thread) tell() {
 	for _, ev := range t.events {
 		switch b := ev.Body.(type) {
 		case flow.Reminded:
-			t.remind(b.Tasks, false)
+			if b.Step == flow.CloseOutTimer {
+				t.put(TopicOwed, OwedPayload{Request: t.row.ID})
+			} else {
+				t.remind(b.Tasks, false)
+			}
 		case flow.FellDue:
-			if b.Then == flow.ThenRemind {
+			if b.Step == flow.CloseOutTimer {
+				t.put(TopicOwed, OwedPayload{Request: t.row.ID, Overdue: true})
+			} else if b.Then == flow.ThenRemind {
 				t.remind(b.Tasks, true)
 			}
+		case flow.Nudged:
+			t.tellTasks(TopicNudged, b.Tasks, false)
+		case flow.Copied:
+			t.watch(b.People)
 		case flow.Closed:
 			t.keep(t.cal)
 			if b.Status != flow.Approved {
 				t.put(TopicRejected, RejectedPayload{Request: t.row.ID})
+			}
+			if b.Status == flow.Stopped {
+				t.tellStopped()
+			}
+			if b.Status == flow.Approved && !t.row.Amends.IsZero() {
+				t.put(TopicAmended, AmendedPayload{Request: t.row.ID, Base: t.row.Amends})
 			}
 			for _, effect := range b.Effects {
 				t.put(TopicApproved, ApprovedPayload{Request: t.row.ID, Definition: t.row.Definition, Effect: effect})
@@ -342,11 +374,38 @@ func (t *thread) tell() {
 	}
 }
 
-func (t *thread) remind(tasks []string, overdue bool) {
+func (t *thread) remind(tasks []string, overdue bool) { t.tellTasks(TopicReminded, tasks, overdue) }
+
+// tellTasks tells those who are asked by the tasks.
+func (t *thread) tellTasks(topic string, tasks []string, overdue bool) {
 	for _, name := range tasks {
 		x := t.st.Task(name)
-		t.put(TopicReminded, TaskPayload{Request: t.row.ID, Task: taskID(t.row.ID, *x), Person: personID(x.Elector.Person),
+		t.put(topic, TaskPayload{Request: t.row.ID, Task: taskID(t.row.ID, *x), Person: personID(x.Elector.Person),
 			Seat: x.Elector.Seat, Overdue: overdue})
+	}
+}
+
+// watch lets people read the request and tells them.
+func (t *thread) watch(people []string) {
+	for _, p := range people {
+		t.tx.QueueSQL(`INSERT INTO watcher (request_id, person, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, t.row.ID, personID(p), t.now)
+		t.put(TopicCopied, PersonPayload{Request: t.row.ID, Person: personID(p)})
+	}
+}
+
+// tellStopped tells everybody concerned, once each: the requester, who decided
+// or was asked, who was copied.
+func (t *thread) tellStopped() {
+	people := []string{t.row.Requester.String()}
+	for _, x := range t.st.Tasks {
+		people = append(people, x.Elector.Person)
+	}
+	people = append(people, t.st.Copied...)
+	slices.Sort(people)
+	for _, p := range slices.Compact(people) {
+		if personID(p) != t.actor {
+			t.put(TopicStopped, PersonPayload{Request: t.row.ID, Person: personID(p)})
+		}
 	}
 }
 

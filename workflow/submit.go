@@ -65,7 +65,7 @@ func (s *Service) AskSubmit(ctx context.Context, r *store.Reads, actor org.Actor
 }
 
 func (s *Service) askSubmit(r *store.Reads, actor org.Actor, definition string, now time.Time, cal *calendar.Calendar) func(context.Context, *store.Tx, SubmitInput) (Outcome, error) {
-	judged, current := org.AskJudge(r, actor, now), s.askCurrent(r, definition)
+	judged, current, owed := org.AskJudge(r, actor, now), s.askCurrent(r, definition), askOwed(r, definition, now)
 	return func(ctx context.Context, tx *store.Tx, in SubmitInput) (Outcome, error) {
 		actor, err := judged()
 		if err != nil {
@@ -77,6 +77,9 @@ func (s *Service) askSubmit(r *store.Reads, actor org.Actor, definition string, 
 		}
 		version, def, err := current(ctx, tx)
 		if err != nil {
+			return Outcome{}, err
+		}
+		if err := owed(unit); err != nil {
 			return Outcome{}, err
 		}
 		t := &thread{svc: s, tx: tx, def: def, now: now, cal: cal, actor: actor.Person, seat: seat}
@@ -97,7 +100,7 @@ func (t *thread) open(ctx context.Context, in SubmitInput) (Outcome, error) {
 		return Outcome{}, err
 	}
 	by := flow.Actor{Person: t.row.Requester.String(), Seat: t.seat, Door: flow.Console}
-	if err := t.apply(ctx, flow.Submit{By: by, Form: form, Desk: desk}, facts); err != nil {
+	if err := t.apply(ctx, flow.Submit{By: by, Form: form, Desk: desk, Base: t.base}, facts); err != nil {
 		return Outcome{}, err
 	}
 	t.row.Search = store.SearchText(t.row.Title, t.def.Flow.Title.Zh, t.def.Flow.Title.En)
@@ -161,16 +164,20 @@ func (t *thread) fill(values map[string]any, rev int, old map[string]string) (fl
 		}
 	}
 	if len(problems) > 0 {
-		first := problems[0]
-		return flow.Form{}, fault.Refuse("FORM_INVALID", "表单有误："+first.Zh, "the form is not right: "+first.En).
-			At(append([]string{"form"}, strings.Split(strings.TrimPrefix(first.Pointer, "/"), "/")...)...).With(&FormProblems{problems})
+		return flow.Form{}, formInvalid(problems)
 	}
 	form, err := t.digest(rev, filled, old)
 	if err != nil {
 		return form, err
 	}
-	t.row.Title = titleOf(t.def, t.filled)
+	t.row.Title, t.files = titleOf(t.def, t.filled), t.def.Form.filesIn(filled.values)
 	return form, nil
+}
+
+func formInvalid(problems []FieldError) error {
+	first := problems[0]
+	return fault.Refuse("FORM_INVALID", "表单有误："+first.Zh, "the form is not right: "+first.En).
+		At(append([]string{"form"}, strings.Split(strings.TrimPrefix(first.Pointer, "/"), "/")...)...).With(&FormProblems{problems})
 }
 
 // titleOf is the form's own title, else the kind's.
@@ -310,7 +317,7 @@ func (s *Service) Clone(ctx context.Context, actor org.Actor, request id.ID) (Dr
 	values := map[string]any{}
 	for name, v := range stored(r.Form).values {
 		f, known := def.Form.Field("/" + name)
-		if known && f.Kind != "file" && !below("/"+name, hidden) {
+		if known && !f.holdsFile() && !below("/"+name, hidden) {
 			values[name] = v
 		}
 	}

@@ -25,6 +25,11 @@ func (a *App) handlers() {
 		"netmon.incident.closed": a.onIncident("incident.closed"),
 		"workflow.task.opened":   a.onTask("workflow.task"),
 		"workflow.task.reminded": a.onTask("workflow.deadline"),
+		workflow.TopicNudged:     a.onTask("workflow.nudge"),
+		workflow.TopicRecorded:   a.onPerson("workflow.paper"),
+		workflow.TopicCopied:     a.onPerson("workflow.cc"),
+		workflow.TopicStopped:    a.onPerson("workflow.stopped"),
+		workflow.TopicOwed:       a.onOwed,
 		"workflow.changed":       a.onRequest,
 		"workflow.link.code":     a.onCode,
 		"auth.reset.requested":   a.onReset,
@@ -43,6 +48,7 @@ func (a *App) handlers() {
 	r.Handle(topicRefreshOpen, "workflow", a.onRefreshOpen)
 	r.Handle(workflow.TopicRefresh, "workflow", a.Workflow.OnRefresh)
 	r.Handle("workflow.deadline", "workflow", a.Workflow.OnDeadline)
+	r.Handle(workflow.TopicAmended, "workflow", a.Workflow.OnAmended)
 	r.Handle(calendar.TopicChanged, calendarConsumer, a.Workflow.OnCalendarChanged)
 	r.Handle(workflow.TopicReschedule, "workflow", a.Workflow.OnReschedule)
 	r.Handle("workflow.changed", "property", a.Property.OnRequestChanged)

@@ -35,7 +35,7 @@ CREATE TABLE request (
     requester uuid NOT NULL REFERENCES person (id),
     unit text COLLATE "C" NOT NULL REFERENCES unit (code),
     title text NOT NULL CHECK (length(title) BETWEEN 1 AND 200),
-    status text COLLATE "C" NOT NULL CHECK (status IN ('OPEN', 'RETURNED', 'APPROVED', 'REJECTED', 'WITHDRAWN')),
+    status text COLLATE "C" NOT NULL CHECK (status IN ('OPEN', 'RETURNED', 'APPROVED', 'REJECTED', 'WITHDRAWN', 'STOPPED', 'SUPERSEDED')),
     urgent boolean NOT NULL DEFAULT FALSE,
     form_rev integer NOT NULL CHECK (form_rev >= 1),
     form text NOT NULL,
@@ -48,6 +48,9 @@ CREATE TABLE request (
     opened_at timestamptz NOT NULL,
     changed_at timestamptz NOT NULL,
     closed_at timestamptz,
+    amends uuid REFERENCES request (id),
+    close_out_due timestamptz,
+    closed_out_at timestamptz,
     UNIQUE (series, year, serial),
     CHECK ((closed_at IS NULL) = (status IN ('OPEN', 'RETURNED')))
 );
@@ -61,6 +64,28 @@ CREATE INDEX request_unit ON request (unit, opened_at, id);
 CREATE INDEX request_definition ON request (definition, opened_at, id);
 --bun:split
 CREATE INDEX request_version ON request (version_id);
+--bun:split
+CREATE INDEX request_amends ON request (amends) WHERE amends IS NOT NULL;
+--bun:split
+CREATE INDEX request_owes ON request (unit, definition, close_out_due) WHERE status = 'APPROVED' AND close_out_due IS NOT NULL AND closed_out_at IS NULL;
+--bun:split
+CREATE TABLE watcher (
+    request_id uuid NOT NULL REFERENCES request (id),
+    person uuid NOT NULL REFERENCES person (id),
+    at timestamptz NOT NULL,
+    PRIMARY KEY (request_id, person)
+);
+--bun:split
+CREATE INDEX watcher_person ON watcher (person);
+--bun:split
+CREATE TABLE close_out (
+    request_id uuid PRIMARY KEY REFERENCES request (id),
+    form text NOT NULL,
+    by_person uuid NOT NULL REFERENCES person (id),
+    at timestamptz NOT NULL
+);
+--bun:split
+CREATE INDEX close_out_person ON close_out (by_person);
 --bun:split
 CREATE TABLE revision (
     request_id uuid NOT NULL REFERENCES request (id),
@@ -85,7 +110,7 @@ CREATE TABLE task (
     person uuid NOT NULL REFERENCES person (id),
     for_person uuid REFERENCES person (id),
     seat text COLLATE "C" NOT NULL,
-    origin text COLLATE "C" NOT NULL CHECK (origin IN ('rule', 'dedupe', 'carry', 'escalate', 'refresh')),
+    origin text COLLATE "C" NOT NULL CHECK (origin IN ('rule', 'dedupe', 'carry', 'escalate', 'refresh', 'widen', 'transfer', 'signer', 'undo', 'amend')),
     state text COLLATE "C" NOT NULL CHECK (state IN ('waiting', 'open', 'done', 'void')),
     verdict text COLLATE "C" NOT NULL DEFAULT '' CHECK (verdict IN ('', 'approve', 'reject', 'abstain', 'send_back')),
     opened_at timestamptz NOT NULL,
@@ -93,6 +118,8 @@ CREATE TABLE task (
     closed_at timestamptz,
     closed_by uuid REFERENCES person (id),
     took bigint CHECK (took >= 0),
+    within text COLLATE "C" NOT NULL DEFAULT '',
+    optional boolean NOT NULL DEFAULT FALSE,
     UNIQUE (request_id, name),
     CHECK ((closed_at IS NULL) = (state IN ('waiting', 'open'))),
     CHECK ((verdict = '') = (state <> 'done'))
@@ -121,10 +148,13 @@ CREATE TABLE decision (
     read_digest text COLLATE "C" NOT NULL,
     door text COLLATE "C" NOT NULL CHECK (door IN ('console', 'link', 'paper', 'timer')),
     carried_from uuid REFERENCES task (id),
+    recorder uuid REFERENCES person (id),
+    scan text COLLATE "C" NOT NULL DEFAULT '',
     note text COLLATE "C" NOT NULL DEFAULT '',
     at timestamptz NOT NULL,
     CHECK ((verdict = 'send_back') = (target <> '')),
-    CHECK ((person IS NULL) = (door = 'timer'))
+    CHECK ((person IS NULL) = (door = 'timer')),
+    CHECK ((recorder IS NOT NULL) = (door = 'paper'))
 );
 --bun:split
 CREATE INDEX decision_request ON decision (request_id);
@@ -132,6 +162,8 @@ CREATE INDEX decision_request ON decision (request_id);
 CREATE INDEX decision_person ON decision (person) WHERE person IS NOT NULL;
 --bun:split
 CREATE INDEX decision_for ON decision (for_person) WHERE for_person IS NOT NULL;
+--bun:split
+CREATE INDEX decision_recorder ON decision (recorder) WHERE recorder IS NOT NULL;
 --bun:split
 CREATE INDEX decision_carried ON decision (carried_from) WHERE carried_from IS NOT NULL;
 --bun:split

@@ -35,7 +35,7 @@ CREATE TABLE request (
     requester TEXT NOT NULL REFERENCES person (id),
     unit TEXT NOT NULL REFERENCES unit (code),
     title TEXT NOT NULL CHECK (length(title) BETWEEN 1 AND 200),
-    status TEXT NOT NULL CHECK (status IN ('OPEN', 'RETURNED', 'APPROVED', 'REJECTED', 'WITHDRAWN')),
+    status TEXT NOT NULL CHECK (status IN ('OPEN', 'RETURNED', 'APPROVED', 'REJECTED', 'WITHDRAWN', 'STOPPED', 'SUPERSEDED')),
     urgent BOOLEAN NOT NULL DEFAULT FALSE,
     form_rev INTEGER NOT NULL CHECK (form_rev >= 1),
     form TEXT NOT NULL,
@@ -48,6 +48,9 @@ CREATE TABLE request (
     opened_at TIMESTAMP NOT NULL,
     changed_at TIMESTAMP NOT NULL,
     closed_at TIMESTAMP,
+    amends TEXT REFERENCES request (id),
+    close_out_due TIMESTAMP,
+    closed_out_at TIMESTAMP,
     UNIQUE (series, year, serial),
     CHECK ((closed_at IS NULL) = (status IN ('OPEN', 'RETURNED')))
 );
@@ -61,6 +64,28 @@ CREATE INDEX request_unit ON request (unit, opened_at, id);
 CREATE INDEX request_definition ON request (definition, opened_at, id);
 --bun:split
 CREATE INDEX request_version ON request (version_id);
+--bun:split
+CREATE INDEX request_amends ON request (amends) WHERE amends IS NOT NULL;
+--bun:split
+CREATE INDEX request_owes ON request (unit, definition, close_out_due) WHERE status = 'APPROVED' AND close_out_due IS NOT NULL AND closed_out_at IS NULL;
+--bun:split
+CREATE TABLE watcher (
+    request_id TEXT NOT NULL REFERENCES request (id),
+    person TEXT NOT NULL REFERENCES person (id),
+    at TIMESTAMP NOT NULL,
+    PRIMARY KEY (request_id, person)
+);
+--bun:split
+CREATE INDEX watcher_person ON watcher (person);
+--bun:split
+CREATE TABLE close_out (
+    request_id TEXT PRIMARY KEY REFERENCES request (id),
+    form TEXT NOT NULL,
+    by_person TEXT NOT NULL REFERENCES person (id),
+    at TIMESTAMP NOT NULL
+);
+--bun:split
+CREATE INDEX close_out_person ON close_out (by_person);
 --bun:split
 CREATE TABLE revision (
     request_id TEXT NOT NULL REFERENCES request (id),
@@ -85,7 +110,7 @@ CREATE TABLE task (
     person TEXT NOT NULL REFERENCES person (id),
     for_person TEXT REFERENCES person (id),
     seat TEXT NOT NULL,
-    origin TEXT NOT NULL CHECK (origin IN ('rule', 'dedupe', 'carry', 'escalate', 'refresh')),
+    origin TEXT NOT NULL CHECK (origin IN ('rule', 'dedupe', 'carry', 'escalate', 'refresh', 'widen', 'transfer', 'signer', 'undo', 'amend')),
     state TEXT NOT NULL CHECK (state IN ('waiting', 'open', 'done', 'void')),
     verdict TEXT NOT NULL DEFAULT '' CHECK (verdict IN ('', 'approve', 'reject', 'abstain', 'send_back')),
     opened_at TIMESTAMP NOT NULL,
@@ -93,6 +118,8 @@ CREATE TABLE task (
     closed_at TIMESTAMP,
     closed_by TEXT REFERENCES person (id),
     took INTEGER CHECK (took >= 0),
+    within TEXT NOT NULL DEFAULT '',
+    optional BOOLEAN NOT NULL DEFAULT FALSE,
     UNIQUE (request_id, name),
     CHECK ((closed_at IS NULL) = (state IN ('waiting', 'open'))),
     CHECK ((verdict = '') = (state <> 'done'))
@@ -121,10 +148,13 @@ CREATE TABLE decision (
     read_digest TEXT NOT NULL,
     door TEXT NOT NULL CHECK (door IN ('console', 'link', 'paper', 'timer')),
     carried_from TEXT REFERENCES task (id),
+    recorder TEXT REFERENCES person (id),
+    scan TEXT NOT NULL DEFAULT '',
     note TEXT NOT NULL DEFAULT '',
     at TIMESTAMP NOT NULL,
     CHECK ((verdict = 'send_back') = (target <> '')),
-    CHECK ((person IS NULL) = (door = 'timer'))
+    CHECK ((person IS NULL) = (door = 'timer')),
+    CHECK ((recorder IS NOT NULL) = (door = 'paper'))
 );
 --bun:split
 CREATE INDEX decision_request ON decision (request_id);
@@ -132,6 +162,8 @@ CREATE INDEX decision_request ON decision (request_id);
 CREATE INDEX decision_person ON decision (person) WHERE person IS NOT NULL;
 --bun:split
 CREATE INDEX decision_for ON decision (for_person) WHERE for_person IS NOT NULL;
+--bun:split
+CREATE INDEX decision_recorder ON decision (recorder) WHERE recorder IS NOT NULL;
 --bun:split
 CREATE INDEX decision_carried ON decision (carried_from) WHERE carried_from IS NOT NULL;
 --bun:split

@@ -25,7 +25,7 @@ func Check(d *Definition) []Problem {
 	if len(d.Blocks) == 0 {
 		c.add("FLOW_EMPTY", "", "flow", "流程里没有步骤", "the flow has no steps")
 	} else if !asksAlways(d.Blocks) {
-		c.add("FLOW_ASKS_NOBODY", "", "flow", "至少要有一个不带条件的步骤", "at least one step must stand outside every condition")
+		c.add("FLOW_ASKS_NOBODY", "", "flow", "无论条件怎样，都要有人审批：至少一步不带条件，或每个分支（含 else）都有步骤", "somebody must be asked whatever the conditions say: a step outside of them, or one in each branch and an else")
 	}
 	c.blocks(d.Blocks)
 	seen := map[string]bool{}
@@ -50,10 +50,18 @@ func (c *checker) add(code, step, field, zh, en string) {
 	c.out = append(c.out, Problem{Code: code, Step: step, Field: field, Zh: zh, En: en})
 }
 
-// asksAlways says that some step is reached whatever the guards are.
+// asksAlways says that some step is reached whatever the guards are: one outside
+// every condition, or one in each branch of a choice that has an else.
 func asksAlways(blocks []Block) bool {
 	return slices.ContainsFunc(blocks, func(b Block) bool {
-		return b.Kind == KindStep || b.Kind != KindChoice && asksAlways(b.Blocks)
+		switch b.Kind {
+		case KindStep:
+			return true
+		case KindChoice:
+			return len(b.Branches) > 0 && b.Branches[len(b.Branches)-1].Guard == "" &&
+				!slices.ContainsFunc(b.Branches, func(br Branch) bool { return !asksAlways(br.Blocks) })
+		}
+		return asksAlways(b.Blocks)
 	})
 }
 

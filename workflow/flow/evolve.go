@@ -9,14 +9,17 @@ func Evolve(st State, ev Event) State {
 	return out
 }
 
-// Fold replays events from nothing.
-func Fold(events []Event) State {
-	var st State
+// EvolveAll applies events in order; st is left as it was.
+func EvolveAll(st State, events []Event) State {
+	out := st.clone()
 	for _, ev := range events {
-		st.apply(ev)
+		out.apply(ev)
 	}
-	return st
+	return out
 }
+
+// Fold replays events from nothing.
+func Fold(events []Event) State { return EvolveAll(State{}, events) }
 
 func (s *State) apply(ev Event) {
 	s.Seq++

@@ -1,0 +1,49 @@
+package app
+
+import (
+	"context"
+
+	"kelian/internal/id"
+	"kelian/internal/outbox"
+	"kelian/internal/store"
+	"kelian/notify"
+	"kelian/workflow"
+)
+
+// tellOf tells one person of a request, by its number and title.
+func (a *App) tellOf(ctx context.Context, tx *store.Tx, topic string, request, person id.ID) error {
+	_, m, err := a.Workflow.FormOf(ctx, tx, request)
+	if err != nil {
+		return err
+	}
+	notify.Put(tx, notify.Message{Topic: topic, To: person, Ref: outbox.Ref{Kind: workflow.RefRequest, ID: request}, At: a.Clock.Now(),
+		Path: "/requests/" + request.TypeID(workflow.RefRequest), Params: map[string]string{"number": m.Number, "title": m.Title}})
+	return nil
+}
+
+// onPerson tells the person whom the event names.
+func (a *App) onPerson(topic string) func(ctx context.Context, d outbox.Delivery) error {
+	return func(ctx context.Context, d outbox.Delivery) error {
+		var p workflow.PersonPayload
+		if err := d.Decode(&p); err != nil {
+			return err
+		}
+		return a.inDelivery(ctx, d, func(ctx context.Context, tx *store.Tx) error { return a.tellOf(ctx, tx, topic, p.Request, p.Person) })
+	}
+}
+
+// onOwed tells the requester that the report on what was approved is due.
+func (a *App) onOwed(ctx context.Context, d outbox.Delivery) error {
+	var p workflow.OwedPayload
+	if err := d.Decode(&p); err != nil {
+		return err
+	}
+	return a.inDelivery(ctx, d, func(ctx context.Context, tx *store.Tx) error {
+		_, m, err := a.Workflow.FormOf(ctx, tx, p.Request)
+		if err != nil {
+			return err
+		}
+		topic := map[bool]string{false: "workflow.owed", true: "workflow.owes"}[p.Overdue]
+		return a.tellOf(ctx, tx, topic, p.Request, m.Requester)
+	})
+}
