@@ -163,47 +163,6 @@ func (r *mutationResolver) SetCalendar(ctx context.Context, input model.SetCalen
 	return model.CalendarPayload{Calendar: &out}, nil
 }
 
-// ExportPerson is the resolver for the exportPerson field.
-func (r *mutationResolver) ExportPerson(ctx context.Context, input model.ExportPersonInput) (model.ExportPersonPayload, error) {
-	person, err := r.personOr(ctx, input.Person)
-	var out org.Export
-	if err == nil {
-		out, err = r.Org.Export(ctx, actorOf(ctx), person)
-	}
-	refused, err := r.refusals(ctx, err)
-	if err != nil || refused != nil {
-		return model.ExportPersonPayload{UserErrors: refused}, err
-	}
-	return model.ExportPersonPayload{Data: out}, nil
-}
-
-// ErasePerson is the resolver for the erasePerson field.
-func (r *mutationResolver) ErasePerson(ctx context.Context, input model.ErasePersonInput) (model.DonePayload, error) {
-	person, err := r.personOr(ctx, input.Person)
-	if err == nil {
-		err = r.fresh(ctx)
-	}
-	if err == nil {
-		_, err = r.Org.ErasePerson(ctx, actorOf(ctx), input.IdempotencyKey, person)
-	}
-	return r.done(ctx, err)
-}
-
-// AskRight is the resolver for the askRight field.
-func (r *mutationResolver) AskRight(ctx context.Context, input model.AskRightInput) (model.RightsRequestPayload, error) {
-	out, err := r.Org.AskRight(ctx, actorOf(ctx), input.IdempotencyKey, string(input.Kind))
-	return r.rightPayload(ctx, out, err)
-}
-
-// AnswerRight is the resolver for the answerRight field.
-func (r *mutationResolver) AnswerRight(ctx context.Context, input model.AnswerRightInput) (model.DonePayload, error) {
-	request, err := parse("rgt", input.Request, "request")
-	if err == nil {
-		_, err = r.Org.AnswerRight(ctx, actorOf(ctx), input.IdempotencyKey, request)
-	}
-	return r.done(ctx, err)
-}
-
 // People is the resolver for the people field.
 func (r *queryResolver) People(ctx context.Context, text string, first *int) ([]model.Person, error) {
 	n := page(first, nil)
@@ -227,10 +186,4 @@ func (r *queryResolver) Absences(ctx context.Context) ([]model.Absence, error) {
 func (r *queryResolver) Calendar(ctx context.Context) (model.Calendar, error) {
 	s, err := r.Org.Settings(ctx)
 	return calendarOf(s), err
-}
-
-// RightsRequests is the resolver for the rightsRequests field.
-func (r *queryResolver) RightsRequests(ctx context.Context) ([]model.RightsRequest, error) {
-	list, err := r.Org.RightsRequests(ctx, actorOf(ctx))
-	return each(list, func(q org.RightsRequest) model.RightsRequest { return r.right(ctx, q) }), err
 }

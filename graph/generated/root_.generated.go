@@ -5737,16 +5737,23 @@ type TrainingTaskPayload {
 }
 
 extend type Mutation {
+  "Says that the goods were ordered."
   orderPurchase(input: PurchaseActionInput!): PurchasePayload!
+  "Says that the goods arrived."
   arrivePurchase(input: PurchaseActionInput!): PurchasePayload!
+  "Says that the purchase will not be made."
   cancelPurchase(input: PurchaseActionInput!): PurchasePayload!
+  "Enters a sponsor or partner."
   createOrganisation(input: CreateOrganisationInput!): OrganisationPayload!
+  "Enters what an organisation may give."
   createPledge(input: CreatePledgeInput!): PledgePayload!
+  "Moves a pledge along: contacted, negotiated, agreed, delivered, thanked or lost."
   movePledge(input: MovePledgeInput!): PledgePayload!
   "Confirms that it came, by the League's finance seat. Needs confirmPassword."
   receivePledge(input: ReceivePledgeInput!): PledgePayload!
   "Spends received money on an approved purchase, by the hand of liaison.head. Needs confirmPassword."
   allocatePledge(input: AllocatePledgeInput!): PledgePayload!
+  "Accepts, declines, swaps or finishes a training task."
   actOnTrainingTask(input: ActOnTrainingTaskInput!): TrainingTaskPayload!
 }
 `, BuiltIn: false},
@@ -6210,11 +6217,13 @@ type PingPayload {
 }
 
 extend type Mutation {
+  "Adds a host to the watch."
   createHost(input: CreateHostInput!): HostPayload!
   "Its failing opens no incident until then."
   setMaintenance(input: SetMaintenanceInput!): HostPayload!
   "History stays; a host that others need is refused."
   removeHost(input: RemoveHostInput!): RemoveHostPayload!
+  "Says that somebody looks after the incident."
   acknowledgeIncident(input: AcknowledgeIncidentInput!): IncidentPayload!
   "A ping at once; at most one per five seconds and person."
   pingHost(input: PingHostInput!): PingPayload!
@@ -6586,26 +6595,6 @@ type CalendarDay {
   off: Boolean!
 }
 
-enum RightKind {
-  SEE
-  EXPORT
-  CORRECT
-  ERASE
-}
-
-"A person's wish about what is kept of them; the office answers within 15 working days."
-type RightsRequest {
-  id: ID!
-  "Null for somebody without an account, who asked by a link."
-  person: Person
-  kind: RightKind!
-  "console, link or paper."
-  door: String!
-  askedAt: Time!
-  dueAt: Time!
-  doneAt: Time
-}
-
 "A mutation that makes nothing to show."
 type DonePayload {
   "False with userErrors."
@@ -6835,38 +6824,6 @@ type CalendarPayload {
   userErrors: [UserError!]!
 }
 
-input ExportPersonInput {
-  "Null = yourself."
-  person: ID
-}
-
-type ExportPersonPayload {
-  "Everything that is kept about the person, by section."
-  data: JSON
-  userErrors: [UserError!]!
-}
-
-input ErasePersonInput {
-  "Null = yourself."
-  person: ID
-  idempotencyKey: IdempotencyKey!
-}
-
-input AskRightInput {
-  kind: RightKind!
-  idempotencyKey: IdempotencyKey!
-}
-
-type RightsRequestPayload {
-  request: RightsRequest
-  userErrors: [UserError!]!
-}
-
-input AnswerRightInput {
-  request: ID!
-  idempotencyKey: IdempotencyKey!
-}
-
 extend type Query {
   "Officers by name, pinyin or initials, sorted by pinyin."
   people(text: String!, first: Int = 20): [Person!]!
@@ -6876,8 +6833,6 @@ extend type Query {
   absences: [Absence!]!
   "The university's terms and special days. Public."
   calendar: Calendar!
-  "Open wishes about personal data, the most urgent first; for the office."
-  rightsRequests: [RightsRequest!]!
 }
 
 extend type Mutation {
@@ -6909,14 +6864,6 @@ extend type Mutation {
   setFreeHours(input: SetFreeHoursInput!): ViewerPayload!
   "Sets the university's terms and special days."
   setCalendar(input: SetCalendarInput!): CalendarPayload!
-  "Everything that is kept about you, to take along. A mutation, because it is recorded."
-  exportPerson(input: ExportPersonInput!): ExportPersonPayload!
-  "Erases a person's values everywhere; it cannot be undone. Asks for the password (confirmPassword)."
-  erasePerson(input: ErasePersonInput!): DonePayload!
-  "Asks the office to show, export, correct or erase what is kept about you."
-  askRight(input: AskRightInput!): RightsRequestPayload!
-  "Marks a wish as answered; for the office."
-  answerRight(input: AnswerRightInput!): DonePayload!
 }
 `, BuiltIn: false},
 	{Name: "../schema/repair.graphqls", Input: `enum RepairState {
@@ -7169,8 +7116,11 @@ extend type Query {
 extend type Mutation {
   "Public: needs no account."
   submitRepair(input: SubmitRepairInput!): SubmitRepairPayload!
+  "Says what a ticket needs."
   triageRepair(input: TriageRepairInput!): RepairTicketPayload!
+  "Gives a ticket to somebody by name."
   assignRepair(input: AssignRepairInput!): RepairTicketPayload!
+  "Does with a ticket what needs no more than a note."
   actOnRepair(input: ActOnRepairInput!): RepairTicketPayload!
   "Stops the ticket's clock and asks for the part: a request under office.property. Query forecastPart tells before whom it will ask."
   needPart(input: NeedPartInput!): RepairTicketPayload!
@@ -7233,6 +7183,74 @@ extend type Mutation {
   sendRepairLink(input: SendRepairLinkInput!): DonePayload!
   "Forgets the reporter: name, contact, text and the link itself. Public: the link is the proof."
   eraseRepairByLink(input: EraseRepairByLinkInput!): DonePayload!
+}
+`, BuiltIn: false},
+	{Name: "../schema/rights.graphqls", Input: `enum RightKind {
+  SEE
+  EXPORT
+  CORRECT
+  ERASE
+}
+
+"A person's wish about what is kept of them; the office answers within 15 working days."
+type RightsRequest {
+  id: ID!
+  "Null for somebody without an account, who asked by a link."
+  person: Person
+  kind: RightKind!
+  "console, link or paper."
+  door: String!
+  askedAt: Time!
+  dueAt: Time!
+  doneAt: Time
+}
+
+input ExportPersonInput {
+  "Null = yourself."
+  person: ID
+}
+
+type ExportPersonPayload {
+  "Everything that is kept about the person, by section."
+  data: JSON
+  userErrors: [UserError!]!
+}
+
+input ErasePersonInput {
+  "Null = yourself."
+  person: ID
+  idempotencyKey: IdempotencyKey!
+}
+
+input AskRightInput {
+  kind: RightKind!
+  idempotencyKey: IdempotencyKey!
+}
+
+type RightsRequestPayload {
+  request: RightsRequest
+  userErrors: [UserError!]!
+}
+
+input AnswerRightInput {
+  request: ID!
+  idempotencyKey: IdempotencyKey!
+}
+
+extend type Query {
+  "Open wishes about personal data, the most urgent first; for the office."
+  rightsRequests: [RightsRequest!]!
+}
+
+extend type Mutation {
+  "Everything that is kept about you, to take along. A mutation, because it is recorded."
+  exportPerson(input: ExportPersonInput!): ExportPersonPayload!
+  "Erases a person's values everywhere; it cannot be undone. Asks for the password (confirmPassword)."
+  erasePerson(input: ErasePersonInput!): DonePayload!
+  "Asks the office to show, export, correct or erase what is kept about you."
+  askRight(input: AskRightInput!): RightsRequestPayload!
+  "Marks a wish as answered; for the office."
+  answerRight(input: AnswerRightInput!): DonePayload!
 }
 `, BuiltIn: false},
 	{Name: "../schema/trace.graphqls", Input: `"What led to an object and what it led to."
@@ -7538,11 +7556,17 @@ extend type Query {
 }
 
 extend type Mutation {
+  "Asks for an approval under a published workflow."
   submitRequest(input: SubmitRequestInput!): RequestPayload!
+  "Decides an open task of yours: approve, reject, abstain or send back."
   decideTask(input: DecideTaskInput!): RequestPayload!
+  "Sends a request in again after it was sent back; votes whose reading changed lapse."
   resubmitRequest(input: ResubmitRequestInput!): RequestPayload!
+  "Takes your own request back."
   withdrawRequest(input: WithdrawRequestInput!): RequestPayload!
+  "Says something on a request that you may read."
   commentRequest(input: CommentRequestInput!): RequestPayload!
+  "Makes a definition the one that new requests are pinned to."
   publishWorkflow(input: PublishWorkflowInput!): PublishWorkflowPayload!
 }
 
