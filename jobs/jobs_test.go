@@ -44,9 +44,14 @@ var fast = jobs.Timing{Visibility: 10 * time.Second, Handler: 5 * time.Second, P
 // start runs a relay and a worker until the test ends.
 func start(t *testing.T, db *store.DB, q *jobs.Redis, reg *jobs.Registry) {
 	t.Helper()
+	run(t, db, q, reg, fast)
+}
+
+func run(t *testing.T, db *store.DB, q *jobs.Redis, reg *jobs.Registry, timing jobs.Timing) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	relay := jobs.Relay{DB: db, Clock: clock.System{}, Redis: q, Log: testkit.Quiet(), Timing: fast}
-	worker := &jobs.Worker{DB: db, Clock: clock.System{}, Redis: q, Registry: reg, Log: testkit.Quiet(), Timing: fast}
+	relay := jobs.Relay{DB: db, Clock: clock.System{}, Redis: q, Log: testkit.Quiet(), Timing: timing}
+	worker := &jobs.Worker{DB: db, Clock: clock.System{}, Redis: q, Registry: reg, Log: testkit.Quiet(), Timing: timing}
 	stop := worker.Start()
 	done := make(chan struct{})
 	go func() { defer close(done); relay.Run(ctx) }()
@@ -176,6 +181,25 @@ func TestEmptiedRedisLosesNothing(t *testing.T) {
 	put(t, db, "t.empty", 200)
 	start(t, db, q, reg)
 	testkit.Eventually(t, "200 effects", func() bool { return effects(t, db, "t.empty") == 200 })
+}
+
+// A process that dies takes its own queue with it; the next one does not wait
+// for what was in there.
+func TestWhatADeadProcessHadInItsQueueIsSentAgainAtOnce(t *testing.T) {
+	db := testkit.SQLite(t)
+	q, err := jobs.OpenRedis("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(q.Close)
+	reg := jobs.NewRegistry()
+	reg.Handle("t.died", "a", effect(db, "t.died"))
+	put(t, db, "t.died", 20)
+	if rows, err := outbox.Claim(context.Background(), db, outbox.QueueDefault, time.Now()); err != nil || len(rows) != 20 {
+		t.Fatal(len(rows), err)
+	}
+	run(t, db, q, reg, jobs.Timing{Visibility: time.Hour, Handler: 5 * time.Second, Poll: 200 * time.Millisecond})
+	testkit.Eventually(t, "20 effects", func() bool { return effects(t, db, "t.died") == 20 })
 }
 
 // A delivery that was sent again meanwhile changes nothing.

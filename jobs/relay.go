@@ -55,6 +55,10 @@ func (r Relay) Run(ctx context.Context) {
 	defer stop()
 	tick := time.NewTicker(r.Timing.Poll)
 	defer tick.Stop()
+	if r.Redis.InProcess() {
+		// What the process before this one had sent went with its queue.
+		r.reclaim(ctx, 0)
+	}
 	var healthy = true
 	for {
 		err := r.carry(ctx, client)
@@ -72,10 +76,14 @@ func (r Relay) Run(ctx context.Context) {
 			return
 		case <-wake:
 		case <-tick.C:
-			if n, err := outbox.Reclaim(ctx, r.DB, r.Timing.Visibility); err == nil && n > 0 {
-				r.Log.Info("rows were not done in time and are sent again", "rows", n)
-			}
+			r.reclaim(ctx, r.Timing.Visibility)
 		}
+	}
+}
+
+func (r Relay) reclaim(ctx context.Context, visibility time.Duration) {
+	if n, err := outbox.Reclaim(ctx, r.DB, visibility); err == nil && n > 0 {
+		r.Log.Info("rows were not done in time and are sent again", "rows", n)
 	}
 }
 
