@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"bufio"
+	"io"
 	"net/http"
 	"os"
 	"regexp"
@@ -20,8 +21,13 @@ func (w *world) scrape() map[string]float64 {
 		w.t.Fatal(err)
 	}
 	defer func() { _ = res.Body.Close() }()
+	return figures(w.t, res.Body)
+}
+
+func figures(t testing.TB, body io.Reader) map[string]float64 {
+	t.Helper()
 	out := map[string]float64{}
-	for in := bufio.NewScanner(res.Body); in.Scan(); {
+	for in := bufio.NewScanner(body); in.Scan(); {
 		name, value, ok := strings.Cut(in.Text(), " ")
 		if base, labels, _ := strings.Cut(name, "{"); ok && strings.HasPrefix(base, "kelian_") {
 			if i := strings.LastIndex(labels, "} "); i >= 0 {
@@ -29,7 +35,7 @@ func (w *world) scrape() map[string]float64 {
 			}
 			n, err := strconv.ParseFloat(value, 64)
 			if err != nil {
-				w.t.Fatalf("%q: %v", in.Text(), err)
+				t.Fatalf("%q: %v", in.Text(), err)
 			}
 			out[base] += n
 		}

@@ -48,10 +48,8 @@ func TestTour(t *testing.T) {
 	}
 	for i, s := range steps {
 		if i == 11 { // the twelfth is about losing the process
-			d.kill()
-			began := time.Now()
-			d.start()
-			t.Logf("back after %v", time.Since(began).Round(time.Millisecond))
+			d.t = t
+			d.loseAndFindAgain()
 		}
 		if len(s.Calls) == 0 {
 			t.Errorf("step %d has nothing to do", i+1)
@@ -96,6 +94,7 @@ func (d *demoProcess) start() {
 	if err := d.cmd.Start(); err != nil {
 		d.t.Fatal(err)
 	}
+	began := time.Now()
 	eventually(d.t, "the demo answers", func() bool {
 		res, err := http.Get("http://" + d.listen + "/readyz")
 		if err != nil {
@@ -104,6 +103,7 @@ func (d *demoProcess) start() {
 		_ = res.Body.Close()
 		return res.StatusCode == http.StatusOK
 	})
+	d.t.Logf("it answers after %v", time.Since(began).Round(time.Millisecond))
 	for _, want := range []string{"http://" + d.listen + "/demo", "17 台设备", "17 devices", "KELIAN_DATA_DIR=" + d.dir + " kelian demo"} {
 		if !strings.Contains(d.out.String(), want) {
 			d.t.Errorf("the demo does not print %q:\n%s", want, d.out)
