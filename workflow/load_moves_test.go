@@ -1,6 +1,7 @@
 package workflow_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -91,7 +92,8 @@ func TestMistakesInTheNewSpellingsArePlaced(t *testing.T) {
 	} {
 		src := strings.Replace(everything, c.from, c.to, 1)
 		_, err := workflow.Load([]byte(src), workflow.Known{})
-		problems, _ := err.(workflow.Problems)
+		var problems workflow.Problems
+		errors.As(err, &problems)
 		line := 1 + strings.Count(src[:strings.Index(src, c.to)], "\n")
 		if !slices.ContainsFunc(problems, func(p workflow.Problem) bool {
 			return p.Code == c.want && p.Line > 1 && p.Line <= line+6 && p.Line >= line-6

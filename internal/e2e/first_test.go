@@ -364,7 +364,7 @@ func (th *thread) refusals(t *testing.T) {
 	}
 	vote := func() input { return input{"task": keeper.ID, "verdict": "APPROVE", "formRev": 1} }
 	for login, code := range map[string]string{"zhouhang": "SELF_APPROVAL", "luyuan": "NOT_YOUR_TASK"} {
-		if message, _ := th.as(login).denied("decideTask", "request { id }", code, vote()); !strings.Contains(message, "office.keeper") {
+		if message, _ := th.as(login).denied("decideTask", "request { id }", code, vote()); !strings.Contains(message, "物资管理员") {
 			t.Errorf("%s is not told who can: %q", login, message)
 		}
 	}
