@@ -126,8 +126,13 @@ func Timer(tx *store.Tx, owner id.ID, name string, e Event) {
 	row := newRow(e)
 	row.Owner, row.Name = owner, &name
 	row.Consumer = strings.Join(to, "")
-	tx.QueueSQL(`UPDATE outbox SET state = 'void' WHERE owner = ? AND name = ? AND state IN ('pending', 'sent')`, owner, name)
-	tx.Queue(insert(tx, row))
+	// In place, so that two transactions that put it at the same time both
+	// commit. An attempt at the replaced one is stale, for its id is gone.
+	q := insert(tx, row).On("CONFLICT (owner, name) WHERE owner IS NOT NULL AND state IN ('pending', 'sent') DO UPDATE")
+	for _, column := range []string{"id", "topic", "consumer", "queue", "aggregate", "version", "payload", "state", "attempt", "failures", "error", "due_at", "sent_at"} {
+		q = q.Set("? = EXCLUDED.?", bun.Ident(column), bun.Ident(column))
+	}
+	tx.Queue(q)
 	tx.OnCommit(poke)
 }
 

@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"context"
 	"errors"
+	"sync"
 	"testing"
 	"time"
 
@@ -137,6 +138,41 @@ func TestTraceGoesUpToTheRootsAndDownFromTheStart(t *testing.T) {
 		}
 		if len(nodes) != 4 || len(edges) != 3 || !got[ref["incident"].ID] || !got[ref["purchase"].ID] || got[ref["otherTicket"].ID] {
 			t.Fatalf("%d nodes, %d edges", len(nodes), len(edges))
+		}
+	})
+}
+
+// Whoever puts a timer last has it; nobody is refused.
+func TestTimersPutAtTheSameTimeReplaceEachOther(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		ctx, now, owner := context.Background(), testkit.Start, id.New()
+		outbox.Route("t.same", "a")
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				for n := range 20 {
+					_, err := store.InTx(ctx, db, store.Internal("x"), func(ctx context.Context, tx *store.Tx) (int, error) {
+						outbox.Timer(tx, owner, "again", outbox.Event{Topic: "t.same", DueAt: now.Add(time.Duration(n) * time.Minute)})
+						return 0, tx.Flush(ctx)
+					})
+					if err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		wg.Wait()
+		old, err := outbox.Claim(ctx, db, outbox.QueueDefault, now.Add(time.Hour))
+		if err != nil || len(old) != 1 {
+			t.Fatalf("%d timers are due, want one: %v", len(old), err)
+		}
+		do(t, db, func(tx *store.Tx) { outbox.Timer(tx, owner, "again", outbox.Event{Topic: "t.same", DueAt: now}) })
+		if _, err := outbox.Load(ctx, db, old[0].ID, old[0].Attempt); !errors.Is(err, store.ErrStale) {
+			t.Errorf("the replaced timer: %v", err)
+		}
+		fresh, err := outbox.Claim(ctx, db, outbox.QueueDefault, now)
+		if err != nil || len(fresh) != 1 || fresh[0].Attempt != 1 {
+			t.Errorf("the timer that replaced it: %+v %v", fresh, err)
 		}
 	})
 }
