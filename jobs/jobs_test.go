@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -183,6 +184,35 @@ func TestEmptiedRedisLosesNothing(t *testing.T) {
 	testkit.Eventually(t, "200 effects", func() bool { return effects(t, db, "t.empty") == 200 })
 }
 
+// A relay that is stopped while Redis does not answer gives back what it had
+// claimed: the next one does not wait for the visibility time.
+func TestAStoppedRelayGivesBackWhatItClaimed(t *testing.T) {
+	silent, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	q, err := jobs.OpenRedis("redis://" + silent.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	db := testkit.SQLite(t)
+	outbox.Route("t.stopped", "a")
+	put(t, db, "t.stopped", 3)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		jobs.Relay{DB: db, Clock: clock.System{}, Redis: q, Log: testkit.Quiet(), Timing: fast}.Run(ctx)
+	}()
+	testkit.Eventually(t, "the rows are claimed", func() bool { return states(t, db, "t.stopped")["sent"] == 3 })
+	cancel()
+	<-done
+	if got := states(t, db, "t.stopped"); got["pending"] != 3 {
+		t.Fatalf("after the stop: %v", got)
+	}
+}
+
 // A process that dies takes its own queue with it; the next one does not wait
 // for what was in there.
 func TestWhatADeadProcessHadInItsQueueIsSentAgainAtOnce(t *testing.T) {
@@ -283,10 +313,10 @@ func TestRetentionForgetsOnlyWhatMayGo(t *testing.T) {
 		put(t, db, "t.kept", 3)
 		outbox.Route("t.waiting", "a")
 		put(t, db, "t.waiting", 2)
-		list := []jobs.Keep{{Table: "outbox", Column: "created_at", Where: "state IN ('done', 'void')", For: -time.Minute}}
+		list := []jobs.Keep{{Table: "no_such", Column: "at"}, {Table: "outbox", Column: "created_at", Where: "state IN ('done', 'void')", For: -time.Minute}}
 		n, err := jobs.Forget(ctx, db, time.Now(), list)
-		if err != nil || n != 3 {
-			t.Fatalf("%d rows went, %v", n, err)
+		if err == nil || n != 3 {
+			t.Fatalf("%d rows went, and of the table that fails: %v", n, err)
 		}
 		if got := states(t, db, "t.waiting"); got["pending"] != 2 {
 			t.Fatalf("%v", got)

@@ -3,6 +3,8 @@ package jobs
 import (
 	"context"
 	"crypto/ed25519"
+	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -91,22 +93,23 @@ type Keep struct {
 const retentionBatch = 2000
 
 // Forget runs the list once and says how many rows went; each batch is a
-// transaction of its own.
+// transaction of its own. A table that fails keeps none of the others waiting.
 func Forget(ctx context.Context, db *store.DB, now time.Time, list []Keep) (int64, error) {
 	var total int64
+	var errs []error
 	for _, k := range list {
 		for {
 			n, err := forgetBatch(ctx, db, now, k)
 			total += n
 			if err != nil {
-				return total, err
+				errs = append(errs, fmt.Errorf("%s: %w", k.Table, err))
 			}
 			if n < retentionBatch {
 				break
 			}
 		}
 	}
-	return total, nil
+	return total, errors.Join(errs...)
 }
 
 func forgetBatch(ctx context.Context, db *store.DB, now time.Time, k Keep) (int64, error) {

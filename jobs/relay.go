@@ -101,7 +101,7 @@ func (r Relay) carry(ctx context.Context, client *asynq.Client) error {
 			failed, err := r.enqueue(ctx, client, queue, rows)
 			fault.At("after-enqueue")
 			if err != nil {
-				errs = append(errs, err, outbox.Release(ctx, r.DB, failed))
+				errs = append(errs, err, outbox.Release(context.WithoutCancel(ctx), r.DB, failed)) // also while it stops
 				break
 			}
 			if len(rows) < outbox.Batch {
