@@ -15,6 +15,7 @@ import (
 	"kelian/desk/repair"
 	"kelian/desk/sponsor"
 	"kelian/desk/training"
+	"kelian/file"
 	"kelian/graph/generated"
 	"kelian/graph/guard"
 	"kelian/internal/clock"
@@ -40,6 +41,7 @@ type Deps struct {
 	Sponsor  *sponsor.Service
 	Training *training.Service
 	Notify   *notify.Service
+	File     *file.Service
 	Tracer   *trace.Tracer
 	Feed     *outbox.Feed // whoever makes it runs it
 	Clock    clock.Clock

@@ -8,6 +8,7 @@ import (
 	"kelian/desk/repair"
 	"kelian/desk/sponsor"
 	"kelian/desk/training"
+	"kelian/file"
 	"kelian/graph/loader"
 	"kelian/graph/model"
 	"kelian/internal/id"
@@ -35,6 +36,7 @@ type loaders struct {
 	organisations *loader.Loader[id.ID, *sponsor.Organisation]
 	thanks        *loader.Loader[id.ID, int]
 	sessions      *loader.Loader[id.ID, training.Session]
+	files         *loader.Loader[id.ID, []file.File] // by request
 }
 
 // federation is all units and seats; they are few and public.
@@ -86,6 +88,9 @@ func (d *door) loaders(ctx context.Context) *loaders {
 	})
 	l.views = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID]workflow.View, error) {
 		return d.Workflow.Views(ctx, who, ids...)
+	})
+	l.files = loader.New(func(ctx context.Context, ids []id.ID) (map[id.ID][]file.File, error) {
+		return d.File.Of(ctx, who, workflow.RefRequest, ids...)
 	})
 	d.netmonLoaders(l, who)
 	d.deskLoaders(l, who)

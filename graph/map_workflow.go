@@ -15,6 +15,7 @@ import (
 // request makes a request of what lists tell; the rest is read when asked for.
 func (r *Resolver) request(ctx context.Context, s workflow.Summary, requester string) model.Request {
 	r.load(ctx).views.Want(s.ID)
+	r.load(ctx).files.Want(s.ID)
 	return model.Request{ID: s.ID.TypeID("req"), Number: s.Number, Workflow: s.Definition, Title: requestTitle(s), Status: model.RequestStatus(s.Status),
 		Unit: s.Unit, Requester: r.personOrNil(ctx, s.Requester, requester), FormRev: s.FormRev, CreatedAt: s.OpenedAt, ClosedAt: when(s.ClosedAt), Key: s.ID}
 }

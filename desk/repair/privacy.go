@@ -21,13 +21,16 @@ const (
 	fieldCollege  = "repair.college"
 	fieldBuilding = "repair.building"
 	fieldRoom     = "repair.room"
-	fieldText     = "repair.text"
+	fieldText     = FieldText
 	fieldNote     = "repair.note."
 )
 
 var contactKinds = []string{"phone", "qq", "wechat", "email"}
 
 func noteField(entry id.ID) string { return fieldNote + entry.String() }
+
+// FieldText is what the reporter wrote; the photos of the report last as long.
+const FieldText = "repair.text"
 
 // ConsentPurpose and ConsentVersion name the text that a reporter agrees to.
 // A change of ConsentText is a new version.

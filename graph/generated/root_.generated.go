@@ -212,6 +212,15 @@ type ComplexityRoot struct {
 		Pointer func(childComplexity int) int
 	}
 
+	File struct {
+		ID        func(childComplexity int) int
+		MediaType func(childComplexity int) int
+		Name      func(childComplexity int) int
+		Sha256    func(childComplexity int) int
+		Size      func(childComplexity int) int
+		URL       func(childComplexity int) int
+	}
+
 	Forecast struct {
 		Problems     func(childComplexity int) int
 		Steps        func(childComplexity int) int
@@ -659,6 +668,7 @@ type ComplexityRoot struct {
 		ClosedAt   func(childComplexity int) int
 		CreatedAt  func(childComplexity int) int
 		Decisions  func(childComplexity int) int
+		Files      func(childComplexity int) int
 		Form       func(childComplexity int) int
 		FormRev    func(childComplexity int) int
 		ID         func(childComplexity int) int
@@ -1615,6 +1625,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FieldChange.Pointer(childComplexity), true
+
+	case "File.id":
+		if e.ComplexityRoot.File.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.ID(childComplexity), true
+	case "File.mediaType":
+		if e.ComplexityRoot.File.MediaType == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.MediaType(childComplexity), true
+	case "File.name":
+		if e.ComplexityRoot.File.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.Name(childComplexity), true
+	case "File.sha256":
+		if e.ComplexityRoot.File.Sha256 == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.Sha256(childComplexity), true
+	case "File.size":
+		if e.ComplexityRoot.File.Size == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.Size(childComplexity), true
+	case "File.url":
+		if e.ComplexityRoot.File.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.File.URL(childComplexity), true
 
 	case "Forecast.problems":
 		if e.ComplexityRoot.Forecast.Problems == nil {
@@ -3866,6 +3913,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Request.Decisions(childComplexity), true
+	case "Request.files":
+		if e.ComplexityRoot.Request.Files == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Request.Files(childComplexity), true
 	case "Request.form":
 		if e.ComplexityRoot.Request.Form == nil {
 			break
@@ -5755,6 +5808,25 @@ extend type Mutation {
   allocatePledge(input: AllocatePledgeInput!): PledgePayload!
   "Accepts, declines, swaps or finishes a training task."
   actOnTrainingTask(input: ActOnTrainingTaskInput!): TrainingTaskPayload!
+}
+`, BuiltIn: false},
+	{Name: "../schema/file.graphqls", Input: `"An uploaded file. Files are uploaded and downloaded at /files (docs/api.md)."
+type File {
+  id: ID!
+  name: String!
+  "In bytes; a whole number."
+  size: Float!
+  "Told from the content, e.g. application/pdf."
+  mediaType: String!
+  "SHA-256 of the content in hexadecimal, as the form names it."
+  sha256: String!
+  "Where to download it, with the same credential."
+  url: String!
+}
+
+extend type Request {
+  "The files that its form and earlier revisions of it name, without those in fields that are hidden from you."
+  files: [File!]!
 }
 `, BuiltIn: false},
 	{Name: "../schema/identity.graphqls", Input: `input SignInInput {
@@ -7903,6 +7975,24 @@ func (ec *executionContext) childFields_FieldChange(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type FieldChange", field.Name)
 }
 
+func (ec *executionContext) childFields_File(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_File_id(ctx, field)
+	case "name":
+		return ec.fieldContext_File_name(ctx, field)
+	case "size":
+		return ec.fieldContext_File_size(ctx, field)
+	case "mediaType":
+		return ec.fieldContext_File_mediaType(ctx, field)
+	case "sha256":
+		return ec.fieldContext_File_sha256(ctx, field)
+	case "url":
+		return ec.fieldContext_File_url(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type File", field.Name)
+}
+
 func (ec *executionContext) childFields_Forecast(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "steps":
@@ -8611,6 +8701,8 @@ func (ec *executionContext) childFields_Request(ctx context.Context, field graph
 		return ec.fieldContext_Request_waiting(ctx, field)
 	case "verifyCode":
 		return ec.fieldContext_Request_verifyCode(ctx, field)
+	case "files":
+		return ec.fieldContext_Request_files(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Request", field.Name)
 }

@@ -493,6 +493,20 @@ type FieldChange struct {
 	After  any `json:"after,omitempty"`
 }
 
+// An uploaded file. Files are uploaded and downloaded at /files (docs/api.md).
+type File struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
+	// In bytes; a whole number.
+	Size float64 `json:"size"`
+	// Told from the content, e.g. application/pdf.
+	MediaType string `json:"mediaType"`
+	// SHA-256 of the content in hexadecimal, as the form names it.
+	Sha256 string `json:"sha256"`
+	// Where to download it, with the same credential.
+	URL string `json:"url"`
+}
+
 // Who will be asked, in order, before anything is sent.
 type Forecast struct {
 	Steps []ForecastStep `json:"steps"`

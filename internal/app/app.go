@@ -22,6 +22,7 @@ import (
 	"kelian/desk/repair"
 	"kelian/desk/sponsor"
 	"kelian/desk/training"
+	"kelian/file"
 	"kelian/internal/clock"
 	"kelian/internal/config"
 	"kelian/internal/outbox"
@@ -62,6 +63,7 @@ type App struct {
 	Sponsor    *sponsor.Service
 	Training   *training.Service
 	Notify     *notify.Service
+	File       *file.Service
 	Dispatcher *dispatch.Dispatcher
 	Tracer     *trace.Tracer
 	Prober     *netmon.LiveProber
@@ -169,20 +171,23 @@ func (a *App) bind(o Options) error {
 	for _, f := range property.Facts() {
 		facts[f] = a.Property
 	}
-	a.Workflow = workflow.New(a.DB, a.Clock, a.Rules, workflow.Options{Location: loc, Facts: facts, Effects: effects()})
+	a.Workflow = workflow.New(a.DB, a.Clock, a.Rules, workflow.Options{Location: loc, Facts: facts, Effects: effects(), Files: attachments{a}})
 	if err := a.bindNetmon(o); err != nil {
 		return err
 	}
 	a.Repair = repair.New(a.DB, a.Clock, a.Rules, repair.Options{Location: loc, Dispatcher: a.Dispatcher, Teller: teller{},
 		Outages: a.Netmon, Incidents: incidents{a}, Purchases: purchases{a}})
 	a.Tracer = trace.New(a.DB, a.cards())
+	a.bindFiles()
 	a.Org.OnErase(a.Auth.EraseAccount)
 	a.Org.OnErase(a.Repair.EraseOwned)
 	a.Org.OnErase(a.Workflow.EraseFor)
 	a.Org.OnErase(a.Notify.EraseFor)
+	a.Org.OnErase(a.File.EraseOwned)
 	a.Org.OnExport(a.Auth.ExportAccount())
 	a.Org.OnExport(org.Exporter{Name: "repair", Of: a.Repair.ExportOwned})
 	a.Org.OnExport(org.Exporter{Name: "workflow", Of: a.Workflow.ExportFor})
+	a.Org.OnExport(org.Exporter{Name: "files", Of: a.File.ExportOwned})
 	return nil
 }
 
@@ -214,7 +219,7 @@ var mailTLS = map[string]mail.TLS{"tls": mail.Implicit, "starttls": mail.StartTL
 // Rules is the one table of who may do what.
 func Rules() *org.Table {
 	return org.NewTable(org.Rules(), auth.Rules(), workflow.Rules(), netmon.Rules(), repair.Rules(), property.Rules(),
-		sponsor.Rules(), training.Rules(), notify.Rules(), rules())
+		sponsor.Rules(), training.Rules(), notify.Rules(), file.Rules(), rules())
 }
 
 func effects() []string {

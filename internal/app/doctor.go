@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"kelian/file"
 	"kelian/internal/config"
 	"kelian/internal/store"
 	"kelian/jobs"
@@ -44,6 +45,9 @@ func Doctor(ctx context.Context, v config.Values, out io.Writer) error {
 	examineQueue(ctx, c, add)
 	examineProbes(add)
 	examineDisk(c, add)
+	if db != nil {
+		examineFiles(ctx, db, c, add)
+	}
 	examineMail(ctx, c, add)
 	examineHTTP(c, add)
 	bad := 0
@@ -134,6 +138,23 @@ func examineDisk(c config.Config, add func(finding)) {
 	}
 	_ = os.Remove(name)
 	add(finding{true, "数据目录可写：" + c.DataDir, "the data directory can be written: " + c.DataDir, ""})
+}
+
+func examineFiles(ctx context.Context, db *store.DB, c config.Config, add func(finding)) {
+	n, faults, err := file.Verify(ctx, db, blobDir(c), false)
+	if err != nil {
+		return // the database was found wanting already
+	}
+	for i, f := range faults {
+		if i == 20 {
+			add(finding{false, fmt.Sprintf("还有 %d 个附件有问题", len(faults)-i), fmt.Sprintf("%d more uploaded files are at fault", len(faults)-i), ""})
+			break
+		}
+		add(finding{false, "附件内容丢失：" + f.SHA256, "an uploaded file is at fault: " + f.SHA256 + ": " + f.What, "kelian restore, or put it back at " + filepath.Join(blobDir(c), f.SHA256[:2], f.SHA256[2:4], f.SHA256)})
+	}
+	if len(faults) == 0 {
+		add(finding{true, fmt.Sprintf("附件完整（%d 个）", n), fmt.Sprintf("all %d uploaded files are there", n), ""})
+	}
 }
 
 func examineMail(ctx context.Context, c config.Config, add func(finding)) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"kelian/file"
 	"kelian/internal/audit"
 	"kelian/internal/clock"
 	"kelian/internal/config"
@@ -43,7 +44,7 @@ func Migrate(ctx context.Context, c config.Config, out io.Writer) error {
 	return err
 }
 
-// Backup writes an archive of the whole database to the file, or to standard
+// Backup writes an archive of the whole database and the uploaded files to the file, or to standard
 // output for "-". The file appears under its name only when it is complete.
 func Backup(ctx context.Context, c config.Config, path string, out io.Writer) error {
 	db, err := store.Open(ctx, store.Options{URL: c.DatabaseURL, Key: c.SecretKey, InsecureTLS: c.DatabaseInsecure, Pool: 2, Statement: time.Hour})
@@ -51,16 +52,20 @@ func Backup(ctx context.Context, c config.Config, path string, out io.Writer) er
 		return err
 	}
 	defer func() { _ = db.Close() }()
+	now := clock.System{}.Now()
+	files := file.NewArchive(blobDir(c), now)
 	if path == "-" {
-		_, err := store.Dump(ctx, db, out, clock.System{}.Now())
-		return err
+		if _, err := store.Dump(ctx, db, out, now, files); err != nil {
+			return err
+		}
+		return lost(files, c)
 	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".kelian-backup-*")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.Remove(f.Name()) }()
-	rows, err := store.Dump(ctx, db, f, clock.System{}.Now())
+	rows, err := store.Dump(ctx, db, f, now, files)
 	if err != nil {
 		return err
 	}
@@ -74,10 +79,19 @@ func Backup(ctx context.Context, c config.Config, path string, out io.Writer) er
 		return err
 	}
 	fmt.Fprintf(out, "%s: %d rows. The secret key is not in it: keep %s or KELIAN_SECRET_KEY too.\n", path, rows, filepath.Join(c.DataDir, "secret.key"))
+	return lost(files, c)
+}
+
+// lost says that an archive lacks uploaded files, which are gone from the disk.
+func lost(files *file.Archive, c config.Config) error {
+	if n := len(files.Missing); n > 0 {
+		return fmt.Errorf("the archive is written, but %d uploaded files are missing in %s; kelian doctor names them", n, blobDir(c))
+	}
 	return nil
 }
 
-// Restore fills a fresh database from an archive.
+// Restore fills a fresh database and the directory of uploaded files from an
+// archive.
 func Restore(ctx context.Context, c config.Config, path string, out io.Writer) error {
 	release, err := holdLock(c.DataDir)
 	if err != nil {
@@ -101,7 +115,7 @@ func Restore(ctx context.Context, c config.Config, path string, out io.Writer) e
 	if _, err := migrations.Up(ctx, db.Bun()); err != nil {
 		return err
 	}
-	rows, err := store.Restore(ctx, db, in)
+	rows, err := store.Restore(ctx, db, in, file.NewArchive(blobDir(c), clock.System{}.Now()))
 	if err == nil {
 		fmt.Fprintf(out, "%d rows restored\n", rows)
 	}

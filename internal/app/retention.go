@@ -50,6 +50,9 @@ var Purges = []Purge{
 	{[]string{"personal", "contact"}, "a repair's name, contact and texts", "30 days after its end"},
 	{[]string{"personal", "contact"}, "contacts of sponsors", "24 months after the last touch"},
 	{[]string{"repair_contact"}, "counters of a contact's repairs", "1 day"},
+	{[]string{"file"}, "files that were not sent with anything", "7 days"},
+	{[]string{"file"}, "photos of a repair, files that are a personal value", "with the text they belong to"},
+	{[]string{"upload"}, "resumable uploads", "7 days"},
 	{[]string{"skill", "free_hour", "notify_preference"}, "skills, free hours and wishes about notifications", "with the person"},
 }
 
@@ -61,7 +64,7 @@ const (
 // Kept lists the tables that forget nothing, and why.
 var Kept = map[string]string{
 	"audit": record, "audit_seal": record, "link": record,
-	"definition": record, "version": record, "request": record, "revision": record, "task": record, "decision": record, "event": record,
+	"definition": record, "version": record, "request": record, "revision": record, "task": record, "decision": record, "event": record, "watcher": record, "close_out": record,
 	"ticket": record, "ticket_entry": record, "assignment": record,
 	"purchase": record, "purchase_line": record, "pledge": record, "ledger_entry": record, "thanks": record,
 	"training_session": record, "training_task": record, "incident": record, "incident_node": record,
@@ -80,11 +83,11 @@ func (a *App) purge(ctx context.Context) {
 	tick := time.NewTicker(time.Hour)
 	defer tick.Stop()
 	for {
-		for name, f := range map[string]func(context.Context) (int, error){"org": a.Org.Purge, "auth": a.Auth.Purge, "repair": a.Repair.Purge} {
+		for name, f := range map[string]func(context.Context) (int, error){"org": a.Org.Purge, "auth": a.Auth.Purge, "repair": a.Repair.Purge, "file": a.File.Sweep} {
 			for {
 				n, err := f(ctx)
 				if err != nil && ctx.Err() == nil {
-					a.Log.Warn("personal values that are due were not all forgotten", "area", name, "error", err)
+					a.Log.Warn("what is due was not all forgotten", "area", name, "error", err)
 				}
 				if err != nil || n == 0 {
 					break

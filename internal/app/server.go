@@ -40,6 +40,7 @@ func (a *App) server(health *httpd.Health) (*httpd.Server, error) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		_, _ = w.Write([]byte(Schema()))
 	})
+	a.fileDoor(pages).Mount(mux)
 	mux.Handle("/", pages)
 	return httpd.New(httpd.Options{
 		Log: a.Log, Health: health, PublicURL: a.Config.PublicURL, TrustedProxies: a.Config.TrustedProxies, CampusNets: a.Config.CampusNets,

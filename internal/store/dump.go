@@ -18,8 +18,8 @@ import (
 )
 
 // An archive is gzipped JSON lines that name no dialect: a head, for each table
-// its name and columns and then its rows, and a last line that counts the rows,
-// so that a cut archive is found out.
+// its name and columns and then its rows, then the files beside the database,
+// and a last line that counts the rows, so that a cut archive is found out.
 type dumpLine struct {
 	Kelian     int      `json:"kelian,omitempty"`
 	Migrations []string `json:"migrations,omitempty"`
@@ -29,6 +29,9 @@ type dumpLine struct {
 	Row        []any    `json:"row,omitempty"`
 	End        bool     `json:"end,omitempty"`
 	Rows       int64    `json:"rows,omitempty"`
+	File       string   `json:"file,omitempty"` // lines of Data follow, Size bytes in all
+	Size       int64    `json:"size,omitempty"`
+	Data       []byte   `json:"data,omitempty"`
 }
 
 const archiveFormat = 1
@@ -42,38 +45,55 @@ var physical = map[string]bool{"xid": true}
 // volatile tables are not part of an archive.
 var volatileTables = map[string]bool{"migration": true, "migration_lock": true, "lease": true}
 
-// Dump writes everything, as of one moment, and gives the number of rows.
-func Dump(ctx context.Context, db *DB, w io.Writer, at time.Time) (int64, error) {
-	tx, err := db.R.BeginTx(ctx, &sql.TxOptions{Isolation: isolation(db), ReadOnly: db.Postgres()})
-	if err != nil {
-		return 0, Busy(err)
-	}
-	defer func() { _ = tx.Rollback() }()
+// Dump writes everything, as of one moment, and gives the number of rows. files
+// may be nil.
+func Dump(ctx context.Context, db *DB, w io.Writer, at time.Time, files Attached) (int64, error) {
 	zip := gzip.NewWriter(w)
 	enc := json.NewEncoder(zip)
-	tables, err := tableNames(ctx, tx, db)
+	total, names, err := dumpDatabase(ctx, db, enc, at, files)
 	if err != nil {
-		return 0, err
+		return total, err
 	}
-	applied, err := appliedMigrations(ctx, tx)
-	if err != nil {
-		return 0, err
-	}
-	if err := enc.Encode(dumpLine{Kelian: archiveFormat, Migrations: applied, At: at.UTC().Format(time.RFC3339)}); err != nil {
-		return 0, err
-	}
-	var total int64
-	for _, t := range tables {
-		n, err := dumpTable(ctx, tx, enc, t)
-		if err != nil {
-			return total, fmt.Errorf("dump %s: %w", t, err)
-		}
-		total += n
+	// Files are copied after the transaction: it must not stay open for so long.
+	if err := dumpAttached(ctx, enc, files, names); err != nil {
+		return total, err
 	}
 	if err := enc.Encode(dumpLine{End: true, Rows: total}); err != nil {
 		return total, err
 	}
 	return total, zip.Close()
+}
+
+func dumpDatabase(ctx context.Context, db *DB, enc *json.Encoder, at time.Time, files Attached) (int64, []string, error) {
+	tx, err := db.R.BeginTx(ctx, &sql.TxOptions{Isolation: isolation(db), ReadOnly: db.Postgres()})
+	if err != nil {
+		return 0, nil, Busy(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	tables, err := tableNames(ctx, tx, db)
+	if err != nil {
+		return 0, nil, err
+	}
+	applied, err := appliedMigrations(ctx, tx)
+	if err != nil {
+		return 0, nil, err
+	}
+	if err := enc.Encode(dumpLine{Kelian: archiveFormat, Migrations: applied, At: at.UTC().Format(time.RFC3339)}); err != nil {
+		return 0, nil, err
+	}
+	var total int64
+	for _, t := range tables {
+		n, err := dumpTable(ctx, tx, enc, t)
+		if err != nil {
+			return total, nil, fmt.Errorf("dump %s: %w", t, err)
+		}
+		total += n
+	}
+	if files == nil {
+		return total, nil, nil
+	}
+	names, err := files.Names(ctx, tx)
+	return total, names, err
 }
 
 func isolation(db *DB) sql.IsolationLevel {
@@ -131,8 +151,9 @@ func dumpTable(ctx context.Context, tx bun.Tx, enc *json.Encoder, table string) 
 }
 
 // Restore fills a fresh, migrated database of either dialect from an archive,
-// in one transaction, and gives the number of rows.
-func Restore(ctx context.Context, db *DB, r io.Reader) (int64, error) {
+// in one transaction, and gives the number of rows. The files are durable
+// before it; without files those of the archive are left out.
+func Restore(ctx context.Context, db *DB, r io.Reader, files Attached) (int64, error) {
 	zip, err := gzip.NewReader(bufio.NewReader(r))
 	if err != nil {
 		return 0, fmt.Errorf("this is not an archive: %w", err)
@@ -143,7 +164,7 @@ func Restore(ctx context.Context, db *DB, r io.Reader) (int64, error) {
 	if err := dec.Decode(&head); err != nil || head.Kelian != archiveFormat {
 		return 0, errors.New("this is not an archive of this format")
 	}
-	tables, err := readTables(dec)
+	tables, err := readTables(dec, files)
 	if err != nil {
 		return 0, err
 	}
@@ -165,7 +186,7 @@ type dumpedTable struct {
 	rows    [][]any
 }
 
-func readTables(dec *json.Decoder) (map[string]*dumpedTable, error) {
+func readTables(dec *json.Decoder, files Attached) (map[string]*dumpedTable, error) {
 	out := map[string]*dumpedTable{}
 	var cur *dumpedTable
 	var n int64
@@ -184,6 +205,10 @@ func readTables(dec *json.Decoder) (map[string]*dumpedTable, error) {
 				return nil, fmt.Errorf("the archive is damaged: %d rows, it should have %d", n, l.Rows)
 			}
 			return out, nil
+		case l.File != "":
+			if err := restoreAttached(dec, l, files); err != nil {
+				return nil, err
+			}
 		case l.Table != "":
 			cur = &dumpedTable{columns: l.Columns}
 			out[l.Table] = cur

@@ -34,7 +34,7 @@ func TestArchiveMovesBetweenDialects(t *testing.T) {
 			return err == nil && n == 3
 		})
 		var archive bytes.Buffer
-		rows, err := store.Dump(ctx, from, &archive, testkit.Start)
+		rows, err := store.Dump(ctx, from, &archive, testkit.Start, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -43,14 +43,14 @@ func TestArchiveMovesBetweenDialects(t *testing.T) {
 			targets = append(targets, testkit.Postgres(t))
 		}
 		for _, to := range targets {
-			n, err := store.Restore(ctx, to, bytes.NewReader(archive.Bytes()))
+			n, err := store.Restore(ctx, to, bytes.NewReader(archive.Bytes()), nil)
 			if err != nil || n != rows {
 				t.Fatalf("%d rows of %d, %v", n, rows, err)
 			}
 			if rep, err := audit.Verify(ctx, to); err != nil || rep.Sealed != 3 || len(rep.Faults) > 0 {
 				t.Fatalf("%+v %v", rep, err)
 			}
-			if _, err := store.Restore(ctx, to, bytes.NewReader(archive.Bytes())); !errors.Is(err, store.ErrNotEmpty) {
+			if _, err := store.Restore(ctx, to, bytes.NewReader(archive.Bytes()), nil); !errors.Is(err, store.ErrNotEmpty) {
 				t.Fatalf("a second restore: %v", err)
 			}
 			// Life goes on behind the restored rows.
@@ -78,11 +78,11 @@ func TestCutArchiveChangesNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	var archive bytes.Buffer
-	if _, err := store.Dump(ctx, from, &archive, testkit.Start); err != nil {
+	if _, err := store.Dump(ctx, from, &archive, testkit.Start, nil); err != nil {
 		t.Fatal(err)
 	}
 	for _, raw := range []string{archive.String()[:archive.Len()-9], "nonsense", ""} {
-		if _, err := store.Restore(ctx, to, strings.NewReader(raw)); err == nil {
+		if _, err := store.Restore(ctx, to, strings.NewReader(raw), nil); err == nil {
 			t.Fatal("a damaged archive was accepted")
 		}
 	}

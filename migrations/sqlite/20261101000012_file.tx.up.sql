@@ -1,0 +1,40 @@
+CREATE TABLE file (
+    id TEXT PRIMARY KEY,
+    sha256 TEXT NOT NULL CHECK (length(sha256) = 64),
+    size INTEGER NOT NULL CHECK (size BETWEEN 1 AND 4294967296),
+    media_type TEXT NOT NULL CHECK (length(media_type) BETWEEN 3 AND 100),
+    owner TEXT REFERENCES person (id),
+    parent_kind TEXT CHECK (length(parent_kind) BETWEEN 3 AND 10),
+    parent_id TEXT,
+    personal_field TEXT CHECK (length(personal_field) BETWEEN 1 AND 200),
+    created_at TIMESTAMP NOT NULL,
+    CHECK ((parent_kind IS NULL) = (parent_id IS NULL)),
+    CHECK (owner IS NOT NULL OR parent_id IS NOT NULL),
+    CHECK (personal_field IS NULL OR parent_id IS NOT NULL)
+);
+--bun:split
+CREATE UNIQUE INDEX file_free ON file (owner, sha256) WHERE parent_id IS NULL;
+--bun:split
+CREATE UNIQUE INDEX file_stranger ON file (parent_id, sha256) WHERE owner IS NULL;
+--bun:split
+CREATE INDEX file_owner ON file (owner) WHERE owner IS NOT NULL;
+--bun:split
+CREATE INDEX file_digest ON file (sha256);
+--bun:split
+CREATE INDEX file_parent ON file (parent_id) WHERE parent_id IS NOT NULL;
+--bun:split
+CREATE INDEX file_waiting ON file (created_at) WHERE parent_id IS NULL;
+--bun:split
+CREATE TABLE upload (
+    id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL REFERENCES person (id),
+    size INTEGER NOT NULL CHECK (size BETWEEN 1 AND 4294967296),
+    file TEXT REFERENCES file (id) ON DELETE CASCADE,
+    created_at TIMESTAMP NOT NULL
+);
+--bun:split
+CREATE INDEX upload_owner ON upload (owner);
+--bun:split
+CREATE INDEX upload_file ON upload (file) WHERE file IS NOT NULL;
+--bun:split
+CREATE INDEX upload_created ON upload (created_at);
