@@ -92,6 +92,11 @@ var templates = map[string]template{
 		words{"代录意见：{title}", "办公室已按纸质审批表为你录入《{title}》的意见。如有不符，请在 3 个工作日内提出。"},
 		words{"Entered for you: {title}", "The office entered your decision on “{title}” from paper. Object within 3 working days if it is wrong."}},
 
+	// To who keeps a workflow. {title} of it, {what} is wrong, in both languages.
+	"workflow.unstaffed": {
+		words{"流程缺人：{title}", "《{title}》现在办不下去：{what}。请补上岗位，或修改流程。"},
+		words{"A workflow lacks people: {title}", "“{title}” cannot be completed now: {what}. Fill the seat or change the workflow."}},
+
 	// Purchases. {total} in yuan.
 	"purchase.approved": {
 		words{"采购待出资", "采购已获批，金额 {total} 元，等待出资。"},

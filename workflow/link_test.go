@@ -223,7 +223,7 @@ flow:
         on_due: {then: remind}
         link: true
         strong: true
-send_back: {targets: [start, keeper], mode: return_to_me}
+send_back: {targets: [start, keeper], mode: return_to_me, max: 9}
 policy: {empty: fed.chair}
 `
 
@@ -231,7 +231,7 @@ const smallForm = `{"what":"网线","cost":500,"phone":"13800138000"}`
 
 func (f *fed) publish(source string) workflow.Published {
 	f.t.Helper()
-	p, err := f.svc.Publish(context.Background(), by("hejing"), workflow.PublishInput{Source: source, IdempotencyKey: f.key()})
+	p, err := f.svc.Publish(context.Background(), by("hejing"), workflow.PublishInput{Source: source, Understaffed: true, IdempotencyKey: f.key()})
 	if err != nil {
 		f.t.Fatal(err)
 	}

@@ -234,6 +234,7 @@ type versionRow struct {
 	Hash        string
 	Source      string
 	State       string // DRAFT, PUBLISHED, RETIRED
+	Report      string // of the proof, JSON; empty: not proven yet
 	Builtin     bool
 	PublishedAt time.Time `bun:",nullzero"`
 	PublishedBy id.ID     `bun:",nullzero"`

@@ -38,7 +38,7 @@ flow:
     fields: {require: [/grant]}
 policy: {withdraw_days: 3, stop: [seat(league.teacher)]}
 cc: [seat(fed.chair)]
-send_back: {targets: [start, head]}
+send_back: {targets: [start, head], max: 9}
 close_out:
   after: /day
   due: 2bd
@@ -52,7 +52,7 @@ const toHangzhou = `{"title":"访问兄弟高校","day":"2026-11-20"}`
 
 func withTrip(t *testing.T, db *store.DB) (*fed, id.ID) {
 	f := newFed(t, db)
-	if _, err := f.svc.Publish(bg, by("hejing"), workflow.PublishInput{Source: trip, IdempotencyKey: f.key()}); err != nil {
+	if _, err := f.svc.Publish(bg, by("hejing"), workflow.PublishInput{Source: trip, Understaffed: true, IdempotencyKey: f.key()}); err != nil {
 		t.Fatal(err)
 	}
 	return f, f.submit("ling", "liaison.trip", "liaison", toHangzhou)

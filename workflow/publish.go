@@ -15,12 +15,13 @@ import (
 	"kelian/internal/store"
 	"kelian/org"
 	"kelian/workflow/flow"
+	"kelian/workflow/proof"
 
 	"github.com/uptrace/bun"
 )
 
-// refVersion is the kind of a version in the audit.
-const refVersion = "wfv"
+// RefVersion is the kind of a version in the audit and in notices.
+const RefVersion = "wfv"
 
 // Published names a version that was published; Changed is false when it
 // already was.
@@ -52,7 +53,7 @@ func (s *Service) ensure(ctx context.Context, defs []*Definition) ([]Published, 
 	return store.InTx(ctx, s.db, store.Internal("ensureBuiltin"), func(ctx context.Context, tx *store.Tx) ([]Published, error) {
 		var out []Published
 		for _, d := range defs {
-			p, err := s.publish(ctx, tx, d, org.System(), now)
+			p, err := s.publish(ctx, tx, d, nil, org.System(), now) // proven by the tests of this binary
 			if err != nil {
 				return nil, err
 			}
@@ -66,16 +67,23 @@ func (s *Service) ensure(ctx context.Context, defs []*Definition) ([]Published, 
 
 // PublishInput is a definition's text in YAML.
 type PublishInput struct {
-	Source         string
+	Source string
+	// Understaffed publishes although the directory lacks people for a step, as
+	// between two terms of office; the audit and the report say so.
+	Understaffed   bool
 	IdempotencyKey string
 }
 
 // Publish makes the text the version that new requests are pinned to; requests
-// under way keep theirs. A text with mistakes is DEFINITION_INVALID with all of
-// them (Problems).
+// under way keep theirs. A text with mistakes, or one that the proof refutes, is
+// DEFINITION_INVALID with all of them (Problems).
 func (s *Service) Publish(ctx context.Context, actor org.Actor, in PublishInput) (Published, error) {
 	now := clock.Cut(s.clock.Now())
-	d, loadErr := Load([]byte(in.Source), s.known)
+	d, report, loadErr := s.examine(ctx, actor, in.Source, now)
+	var problems Problems
+	if loadErr != nil && !errors.As(loadErr, &problems) {
+		return Published{}, loadErr
+	}
 	return store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "publishWorkflow", in.IdempotencyKey, in), func(ctx context.Context, tx *store.Tx) (Published, error) {
 		actor, err := org.Judge(ctx, tx, actor, now)
 		if err != nil {
@@ -85,21 +93,23 @@ func (s *Service) Publish(ctx context.Context, actor org.Actor, in PublishInput)
 			return Published{}, err
 		}
 		if loadErr != nil {
-			var problems Problems
-			errors.As(loadErr, &problems)
 			return Published{}, fault.Refuse("DEFINITION_INVALID", "流程定义有误，没有发布", "the definition has mistakes and was not published").
 				With(problems).At("source").Because(loadErr)
 		}
-		return s.publish(ctx, tx, d, actor, now)
+		if err := refuted(report, in.Understaffed); err != nil {
+			return Published{}, err
+		}
+		return s.publish(ctx, tx, d, report, actor, now)
 	})
 }
 
 // publish retires the present version and publishes this one, if they differ.
-func (s *Service) publish(ctx context.Context, tx *store.Tx, d *Definition, by org.Actor, now time.Time) (Published, error) {
+// Without a report the night's look at the people makes one.
+func (s *Service) publish(ctx context.Context, tx *store.Tx, d *Definition, report *proof.Report, by org.Actor, now time.Time) (Published, error) {
 	key, builtin := d.Flow.Key, by.System
 	out := Published{Definition: key}
 	var rows []versionRow
-	err := tx.NewSelect().Model(&rows).ExcludeColumn("source").Where("definition = ?", key).OrderExpr("n").Scan(ctx)
+	err := tx.NewSelect().Model(&rows).ExcludeColumn("source", "report").Where("definition = ?", key).OrderExpr("n").Scan(ctx)
 	if err != nil && !store.NoRows(err) {
 		return out, err
 	}
@@ -118,9 +128,13 @@ func (s *Service) publish(ctx context.Context, tx *store.Tx, d *Definition, by o
 	out.Version, out.N, out.Changed = s.NewID(), len(rows)+1, true
 	tx.QueueSQL(`UPDATE version SET state = 'RETIRED', retired_at = ? WHERE definition = ? AND state = 'PUBLISHED'`, now, key)
 	tx.Queue(s.db.Bun().NewInsert().Model(&versionRow{ID: out.Version, Definition: key, N: out.N, Hash: d.Flow.Hash, Source: string(d.Source),
-		State: "PUBLISHED", Builtin: builtin, PublishedAt: now, PublishedBy: by.Person}))
+		State: "PUBLISHED", Report: reportText(report), Builtin: builtin, PublishedAt: now, PublishedBy: by.Person}))
+	data := map[string]any{"definition": key, "n": out.N, "hash": d.Flow.Hash}
+	if steps := lacking(report); len(steps) > 0 {
+		data["unstaffed"] = steps
+	}
 	audit.Record(tx, audit.Entry{Actor: by.Person, Seat: s.rules.Under(by, "workflow.publish", org.Object{}), Action: "workflow.publish",
-		Object: outbox.Ref{Kind: refVersion, ID: out.Version}, Data: map[string]any{"definition": key, "n": out.N, "hash": d.Flow.Hash}, At: now})
+		Object: outbox.Ref{Kind: RefVersion, ID: out.Version}, Data: data, At: now})
 	return out, nil
 }
 

@@ -30,6 +30,7 @@ func (a *App) handlers() {
 		workflow.TopicCopied:     a.onPerson("workflow.cc"),
 		workflow.TopicStopped:    a.onPerson("workflow.stopped"),
 		workflow.TopicOwed:       a.onOwed,
+		workflow.TopicUnstaffed:  a.onUnstaffed,
 		"workflow.changed":       a.onRequest,
 		"workflow.link.code":     a.onCode,
 		"auth.reset.requested":   a.onReset,
@@ -47,6 +48,7 @@ func (a *App) handlers() {
 	r.Handle("org.tenure.ended", "workflow", a.onTenure)
 	r.Handle(topicRefreshOpen, "workflow", a.onRefreshOpen)
 	r.Handle(workflow.TopicRefresh, "workflow", a.Workflow.OnRefresh)
+	r.Handle(workflow.TopicStaffing, "workflow", a.Workflow.OnStaffing)
 	r.Handle("workflow.deadline", "workflow", a.Workflow.OnDeadline)
 	r.Handle(workflow.TopicAmended, "workflow", a.Workflow.OnAmended)
 	r.Handle(calendar.TopicChanged, calendarConsumer, a.Workflow.OnCalendarChanged)

@@ -7,6 +7,7 @@ import (
 	"kelian/internal/outbox"
 	"kelian/internal/store"
 	"kelian/notify"
+	"kelian/org"
 	"kelian/workflow"
 )
 
@@ -45,5 +46,26 @@ func (a *App) onOwed(ctx context.Context, d outbox.Delivery) error {
 		}
 		topic := map[bool]string{false: "workflow.owed", true: "workflow.owes"}[p.Overdue]
 		return a.tellOf(ctx, tx, topic, p.Request, m.Requester)
+	})
+}
+
+// onUnstaffed tells those who keep a workflow that a step of it has lost its
+// people.
+func (a *App) onUnstaffed(ctx context.Context, d outbox.Delivery) error {
+	var p workflow.UnstaffedPayload
+	if err := d.Decode(&p); err != nil {
+		return err
+	}
+	return a.inDelivery(ctx, d, func(ctx context.Context, tx *store.Tx) error {
+		now := a.Clock.Now()
+		keepers, err := org.Holders(ctx, tx, p.Owner+".head", now)
+		if err != nil {
+			return err
+		}
+		for _, k := range keepers {
+			notify.Put(tx, notify.Message{Topic: "workflow.unstaffed", To: k.Person, Ref: outbox.Ref{Kind: workflow.RefVersion, ID: p.Version}, At: now,
+				Path: "/console/workflows", Params: map[string]string{"title.zh": p.Title.Zh, "title.en": p.Title.En, "what.zh": p.Zh, "what.en": p.En}})
+		}
+		return nil
 	})
 }

@@ -7,6 +7,7 @@ import (
 	"kelian/internal/id"
 	"kelian/internal/outbox"
 	"kelian/internal/store"
+	"kelian/workflow"
 )
 
 // Work stays where the seat is: whenever holders change, and each night, every
@@ -16,7 +17,8 @@ const (
 
 	refreshSoon  = "refresh" // after a change; a burst of changes becomes few of them
 	refreshDaily = "refresh.daily"
-	refreshHour  = 4 // of the local day
+	refreshHour  = 4          // of the local day
+	staffing     = "staffing" // whether the published workflows still find their people
 )
 
 // schedules owns the timers that belong to no object.
@@ -36,6 +38,7 @@ func (a *App) onRefreshOpen(ctx context.Context, d outbox.Delivery) error {
 		if d.Name != nil && *d.Name == refreshDaily {
 			a.putDaily(tx)
 		}
+		outbox.Timer(tx, schedules, staffing, outbox.Event{Topic: workflow.TopicStaffing})
 		_, err := a.Workflow.RefreshOpen(ctx, tx)
 		return err
 	})

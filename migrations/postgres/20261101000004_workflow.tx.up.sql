@@ -11,6 +11,7 @@ CREATE TABLE version (
     hash text COLLATE "C" NOT NULL CHECK (length(hash) = 64),
     source text NOT NULL CHECK (length(source) BETWEEN 1 AND 200000),
     state text COLLATE "C" NOT NULL CHECK (state IN ('DRAFT', 'PUBLISHED', 'RETIRED')),
+    report text NOT NULL DEFAULT '', -- of the proof, JSON; empty: not proven yet
     builtin boolean NOT NULL,
     published_at timestamptz,
     published_by uuid REFERENCES person (id),
@@ -210,7 +211,7 @@ CREATE FUNCTION version_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RA
 --bun:split
 CREATE TRIGGER version_frozen_update BEFORE UPDATE ON version FOR EACH ROW
     WHEN (OLD.state <> 'DRAFT' AND (NEW.definition <> OLD.definition OR NEW.n <> OLD.n OR NEW.hash <> OLD.hash OR NEW.source <> OLD.source
-        OR NEW.builtin <> OLD.builtin OR NEW.published_at <> OLD.published_at OR NEW.state <> 'RETIRED'))
+        OR NEW.builtin <> OLD.builtin OR NEW.published_at <> OLD.published_at OR NEW.state NOT IN (OLD.state, 'RETIRED')))
     EXECUTE FUNCTION version_refuse();
 --bun:split
 CREATE TRIGGER version_frozen_delete BEFORE DELETE ON version FOR EACH ROW WHEN (OLD.state <> 'DRAFT') EXECUTE FUNCTION version_refuse();

@@ -11,6 +11,7 @@ CREATE TABLE version (
     hash TEXT NOT NULL CHECK (length(hash) = 64),
     source TEXT NOT NULL CHECK (length(source) BETWEEN 1 AND 200000),
     state TEXT NOT NULL CHECK (state IN ('DRAFT', 'PUBLISHED', 'RETIRED')),
+    report TEXT NOT NULL DEFAULT '', -- of the proof, JSON; empty: not proven yet
     builtin BOOLEAN NOT NULL,
     published_at TIMESTAMP,
     published_by TEXT REFERENCES person (id),
@@ -212,7 +213,7 @@ CREATE TRIGGER revision_frozen_delete BEFORE DELETE ON revision BEGIN SELECT RAI
 --bun:split
 CREATE TRIGGER version_frozen_update BEFORE UPDATE ON version
 WHEN OLD.state <> 'DRAFT' AND (NEW.definition <> OLD.definition OR NEW.n <> OLD.n OR NEW.hash <> OLD.hash OR NEW.source <> OLD.source
-    OR NEW.builtin <> OLD.builtin OR NEW.published_at <> OLD.published_at OR NEW.state <> 'RETIRED')
+    OR NEW.builtin <> OLD.builtin OR NEW.published_at <> OLD.published_at OR NEW.state NOT IN (OLD.state, 'RETIRED'))
 BEGIN SELECT RAISE(ABORT, 'a published version never changes'); END;
 --bun:split
 CREATE TRIGGER version_frozen_delete BEFORE DELETE ON version WHEN OLD.state <> 'DRAFT'

@@ -94,6 +94,13 @@ func (m *model) revisions() {
 		leaves = append(leaves, m.steps[i].Reads...)
 	}
 	m.form = flow.Form{Rev: 1, Digests: map[string]string{}}
+	for i := range m.steps {
+		for _, f := range m.steps[i].Fields {
+			if f.Right == flow.Require { // its elector fills it in
+				m.form.Digests[f.Field] = "0"
+			}
+		}
+	}
 	seen := map[string]bool{}
 	var all []string
 	for _, l := range leaves {

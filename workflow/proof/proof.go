@@ -1,6 +1,8 @@
 package proof
 
 import (
+	"slices"
+	"strings"
 	"time"
 
 	"kelian/workflow/flow"
@@ -80,6 +82,32 @@ func Prove(in Input) *Report {
 	p.report.sort()
 	return p.report
 }
+
+// Staff looks at the people alone, as when the directory has changed; the other
+// layers are those of an earlier report of the same definition.
+func Staff(in Input, earlier *Report) *Report {
+	in.Budget = in.Budget.orDefault()
+	p := &prover{Input: in, report: &Report{Definition: in.Flow.Key, Hash: in.Flow.Hash, Findings: []Finding{}}}
+	p.people(p.data())
+	out := *earlier
+	out.People = p.report.People
+	out.Findings = slices.DeleteFunc(slices.Clone(earlier.Findings), Finding.Staffing)
+	for _, f := range p.report.Findings {
+		if f.Staffing() {
+			out.Findings = append(out.Findings, f)
+		}
+	}
+	out.sort()
+	return &out
+}
+
+// Unstaffed are the errors of the people layer.
+func (r *Report) Unstaffed() []Finding {
+	return slices.DeleteFunc(slices.Clone(r.Findings), func(f Finding) bool { return f.Severity != Error || !f.Staffing() })
+}
+
+// Staffing says that the finding is about people, not about the text.
+func (f Finding) Staffing() bool { return strings.HasPrefix(f.Code, "STAFF_") }
 
 type prover struct {
 	Input
