@@ -39,7 +39,7 @@ var public = map[string]bool{
 var scopes = map[string]string{
 	"Query.node": "", "Query.nodes": "",
 	"Query.workflows": "workflow:read", "Query.requests": "workflow:read", "Query.inbox": "workflow:read",
-	"Query.forecast": "workflow:read", "Query.forecastPart": "workflow:read", "Query.cloneForm": "workflow:read",
+	"Query.forecast": "workflow:read", "Query.forecastPart": "workflow:read", "Query.cloneForm": "workflow:read", "Query.workflowDiagram": "workflow:read",
 	"Query.hosts": "netmon:read", "Query.checks": "netmon:read", "Query.incidents": "netmon:read",
 	"Query.repairTickets": "repair:read",
 	"Query.purchases":     "property:read",
@@ -59,6 +59,9 @@ var scopes = map[string]string{
 	"Mutation.exportPerson": "org", "Mutation.erasePerson": "org", "Mutation.askRight": "org", "Mutation.answerRight": "org",
 	"Mutation.submitRequest": "workflow", "Mutation.decideTask": "workflow", "Mutation.resubmitRequest": "workflow",
 	"Mutation.withdrawRequest": "workflow", "Mutation.commentRequest": "workflow", "Mutation.publishWorkflow": "workflow",
+	"Mutation.transferTask": "workflow", "Mutation.addSigners": "workflow", "Mutation.undoDecision": "workflow", "Mutation.disownDecision": "workflow",
+	"Mutation.recordPaperDecision": "workflow", "Mutation.decideTasks": "workflow", "Mutation.nudgeRequest": "workflow", "Mutation.copyRequest": "workflow",
+	"Mutation.resolveComment": "workflow", "Mutation.stopRequest": "workflow", "Mutation.amendRequest": "workflow", "Mutation.closeOutRequest": "workflow",
 	"Mutation.createHost": "netmon", "Mutation.setMaintenance": "netmon", "Mutation.removeHost": "netmon",
 	"Mutation.acknowledgeIncident": "netmon", "Mutation.pingHost": "netmon",
 	"Mutation.triageRepair": "repair", "Mutation.assignRepair": "repair", "Mutation.actOnRepair": "repair",

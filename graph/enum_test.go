@@ -60,6 +60,8 @@ var enumSources = map[string]enumSource{
 	"TaskState":     {constants: "workflow/flow.TaskState"},
 	"Verdict":       {constants: "workflow.Verdict"},
 	"SendBackMode":  {constants: "workflow/flow.Mode"},
+	"DiagramFormat": {constants: "workflow/render.Format"},
+	"SignerPlace":   {constants: "workflow/flow.Place"},
 }
 
 // A value that a domain knows and the schema does not would be an answer that no

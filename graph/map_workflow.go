@@ -17,7 +17,8 @@ func (r *Resolver) request(ctx context.Context, s workflow.Summary, requester st
 	r.load(ctx).views.Want(s.ID)
 	r.load(ctx).files.Want(s.ID)
 	return model.Request{ID: s.ID.TypeID("req"), Number: s.Number, Workflow: s.Definition, Title: requestTitle(s), Status: model.RequestStatus(s.Status),
-		Unit: s.Unit, Requester: r.personOrNil(ctx, s.Requester, requester), FormRev: s.FormRev, CreatedAt: s.OpenedAt, ClosedAt: when(s.ClosedAt), Key: s.ID}
+		Unit: s.Unit, Requester: r.personOrNil(ctx, s.Requester, requester), FormRev: s.FormRev, CreatedAt: s.OpenedAt, ClosedAt: when(s.ClosedAt), Key: s.ID,
+		Amends: ref("req", s.Amends), CloseOutDueAt: when(s.CloseOutDue), ClosedOutAt: when(s.ClosedOutAt)}
 }
 
 // requestTitle is the requester's own title where there is one.
@@ -111,7 +112,14 @@ func waiting(v workflow.View) *model.Text {
 
 func workflowOf(l workflow.Listed) model.Workflow {
 	return model.Workflow{ID: l.Version.TypeID("wfv"), Key: l.Key, Version: l.N, Title: text(l.Title.Zh, l.Title.En), Form: raw(l.Schema),
-		Sha256: l.Hash, PublishedAt: l.PublishedAt}
+		Sha256: l.Hash, PublishedAt: l.PublishedAt, About: text(l.About.Zh, l.About.En), Source: string(l.Definition.Source), CloseOutForm: closeOutForm(l.Definition)}
+}
+
+func closeOutForm(d *workflow.Definition) any {
+	if d.CloseOut == nil {
+		return nil
+	}
+	return raw(d.CloseOut.Schema)
 }
 
 func (r *Resolver) forecast(ctx context.Context, definition, unit string, form map[string]any) (model.Forecast, error) {

@@ -25,9 +25,13 @@ func (r *mutationResolver) SubmitRequest(ctx context.Context, input model.Submit
 // DecideTask is the resolver for the decideTask field.
 func (r *mutationResolver) DecideTask(ctx context.Context, input model.DecideTaskInput) (model.RequestPayload, error) {
 	task, err := parse("tsk", input.Task, "task")
+	var fields map[string]any
+	if err == nil && input.Fields != nil {
+		fields, err = object(input.Fields, "fields")
+	}
 	var out workflow.Outcome
 	if err == nil {
-		out, err = r.Workflow.Decide(ctx, under(ctx, input.Seat), workflow.DecideInput{Task: task, Verdict: workflow.Verdict(input.Verdict), To: or(input.To),
+		out, err = r.Workflow.Decide(ctx, under(ctx, input.Seat), workflow.DecideInput{Task: task, Fields: fields, Verdict: workflow.Verdict(input.Verdict), To: or(input.To),
 			Mode: sendBackModes[or(input.Again)], Comment: or(input.Comment), FormRev: input.FormRev, IdempotencyKey: input.IdempotencyKey})
 	}
 	return r.requestPayload(ctx, out, err, "mode", "again")
@@ -62,7 +66,7 @@ func (r *mutationResolver) CommentRequest(ctx context.Context, input model.Comme
 	request, err := parse("req", input.Request, "request")
 	var out workflow.Outcome
 	if err == nil {
-		out, err = r.Workflow.Comment(ctx, actorOf(ctx), workflow.CommentInput{Request: request, Text: input.Text, IdempotencyKey: input.IdempotencyKey})
+		out, err = r.Workflow.Comment(ctx, actorOf(ctx), workflow.CommentInput{Request: request, Text: input.Text, ReplyTo: or(input.ReplyTo), Blocking: or(input.Blocking), IdempotencyKey: input.IdempotencyKey})
 	}
 	return r.requestPayload(ctx, out, err)
 }
@@ -80,6 +84,11 @@ func (r *queryResolver) CloneForm(ctx context.Context, request string) (model.Re
 	}
 	d, err := r.Workflow.Clone(ctx, actorOf(ctx), at)
 	return model.RequestDraft{Workflow: d.Definition, Unit: d.Unit, Form: raw(d.Form)}, err
+}
+
+// WorkflowDiagram is the resolver for the workflowDiagram field.
+func (r *queryResolver) WorkflowDiagram(ctx context.Context, key string, format *model.DiagramFormat) (string, error) {
+	return r.diagram(ctx, key, or(format))
 }
 
 // Form is the resolver for the form field.
@@ -121,6 +130,22 @@ func (r *requestResolver) Waiting(ctx context.Context, obj *model.Request) (*mod
 		return nil, err
 	}
 	return waiting(v), nil
+}
+
+// Comments is the resolver for the comments field.
+func (r *requestResolver) Comments(ctx context.Context, obj *model.Request) ([]model.Comment, error) {
+	v, err := r.view(ctx, obj.Key)
+	out := []model.Comment{}
+	for _, c := range v.Remarks {
+		if c.N > 0 {
+			x := model.Comment{Number: c.N, By: r.personOrNil(ctx, c.By.Person, c.By.Name), Text: c.Text, At: c.At, Blocking: c.Blocking, Resolved: c.Resolved}
+			if c.ReplyTo > 0 {
+				x.ReplyTo = &c.ReplyTo
+			}
+			out = append(out, x)
+		}
+	}
+	return out, err
 }
 
 // VerifyCode is the resolver for the verifyCode field.

@@ -138,7 +138,12 @@ type Summary struct {
 	OpenedAt   time.Time
 	ChangedAt  time.Time
 	ClosedAt   time.Time
-	Cursor     string
+	// Amends is the approved request that this one is to take the place of;
+	// zero = none. CloseOutDue is when the report is due, ClosedOutAt when it came.
+	Amends      id.ID
+	CloseOutDue time.Time
+	ClosedOutAt time.Time
+	Cursor      string
 }
 
 // Requests lists what the reader may see, the newest first.
@@ -185,7 +190,7 @@ func (s *Service) summary(ctx context.Context, r *row) (Summary, error) {
 	}
 	return Summary{ID: r.ID, Number: r.number(), Definition: r.Definition, Kind: d.Flow.Title, Title: r.Title, Unit: r.Unit, Requester: r.Requester,
 		Status: r.Status, Urgent: r.Urgent, FormRev: r.FormRev, OpenedAt: r.OpenedAt, ChangedAt: r.ChangedAt, ClosedAt: r.ClosedAt,
-		Cursor: store.Cursor(r.OpenedAt, r.ID)}, nil
+		Amends: r.Amends, CloseOutDue: r.CloseOutDue, ClosedOutAt: r.ClosedOutAt, Cursor: store.Cursor(r.OpenedAt, r.ID)}, nil
 }
 
 // visible says in SQL what canRead says of one request.

@@ -67,6 +67,7 @@ type StepView struct {
 	OpenedAt  time.Time
 	SettledAt time.Time
 	DueAt     time.Time
+	DueRule   DueRule // by which DueAt was reckoned
 	Overdue   bool
 	Tasks     []TaskView // of every round
 	Excluded  []ExclusionView
@@ -121,6 +122,11 @@ type Remark struct {
 	Text string
 	Task id.ID
 	Act  string // the event: commented, resubmitted, closed, sent_back
+
+	// Of a comment: its number, the one it answers, and whether nobody approves
+	// before it is resolved.
+	N, ReplyTo         int
+	Blocking, Resolved bool
 }
 
 // Request shows one request to somebody who may see it.
@@ -229,7 +235,7 @@ func (v *viewer) text(n *flow.Note) string {
 
 func (v *viewer) step(ss *flow.StepState) StepView {
 	out := StepView{Name: ss.Name, Title: flow.Text{Zh: ss.Name, En: ss.Name}, Round: ss.Round, Status: ss.Status, Rule: ss.Rule,
-		Tally: v.st.Tally(ss.Name), OpenedAt: ss.OpenedAt, SettledAt: ss.SettledAt, DueAt: ss.Due.At, Overdue: ss.Overdue}
+		Tally: v.st.Tally(ss.Name), OpenedAt: ss.OpenedAt, SettledAt: ss.SettledAt, DueAt: ss.Due.At, DueRule: ReadDueRule(ss.Due.By), Overdue: ss.Overdue}
 	if s := v.def.Flow.Step(ss.Name); s != nil {
 		out.Title = s.Title
 	}
@@ -272,7 +278,8 @@ func (v *viewer) remarks() []Remark {
 		x := Remark{By: v.who(ev.By), At: ev.At, Act: ev.Body.Type()}
 		switch b := ev.Body.(type) {
 		case flow.Commented:
-			x.Text = v.text(&b.Note)
+			x.Text, x.N, x.ReplyTo, x.Blocking = v.text(&b.Note), b.N, b.Reply, b.Blocking
+			x.Resolved = v.st.Remarks[b.N-1].Resolved
 			if t := v.st.Task(b.Task); t != nil {
 				x.Task = taskID(v.row.ID, *t)
 			}

@@ -121,6 +121,16 @@ type ComplexityRoot struct {
 		Target          func(childComplexity int) int
 	}
 
+	Comment struct {
+		At       func(childComplexity int) int
+		Blocking func(childComplexity int) int
+		By       func(childComplexity int) int
+		Number   func(childComplexity int) int
+		ReplyTo  func(childComplexity int) int
+		Resolved func(childComplexity int) int
+		Text     func(childComplexity int) int
+	}
+
 	ConfirmClaimsPayload struct {
 		Confirmed  func(childComplexity int) int
 		Failed     func(childComplexity int) int
@@ -142,6 +152,11 @@ type ComplexityRoot struct {
 	CreateTokenPayload struct {
 		Secret     func(childComplexity int) int
 		Token      func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	DecideTasksPayload struct {
+		Results    func(childComplexity int) int
 		UserErrors func(childComplexity int) int
 	}
 
@@ -353,7 +368,9 @@ type ComplexityRoot struct {
 		ActOnRepairByLink          func(childComplexity int, input model.ActOnRepairByLinkInput) int
 		ActOnTrainingTask          func(childComplexity int, input model.ActOnTrainingTaskInput) int
 		AddPerson                  func(childComplexity int, input model.AddPersonInput) int
+		AddSigners                 func(childComplexity int, input model.AddSignersInput) int
 		AllocatePledge             func(childComplexity int, input model.AllocatePledgeInput) int
+		AmendRequest               func(childComplexity int, input model.AmendRequestInput) int
 		AnswerRight                func(childComplexity int, input model.AnswerRightInput) int
 		ArrivePurchase             func(childComplexity int, input model.PurchaseActionInput) int
 		AskRight                   func(childComplexity int, input model.AskRightInput) int
@@ -362,16 +379,20 @@ type ComplexityRoot struct {
 		ChangePassword             func(childComplexity int, input model.ChangePasswordInput) int
 		ClaimAccount               func(childComplexity int, input model.ClaimAccountInput) int
 		CloseAccount               func(childComplexity int, input model.CloseAccountInput) int
+		CloseOutRequest            func(childComplexity int, input model.CloseOutRequestInput) int
 		CommentRequest             func(childComplexity int, input model.CommentRequestInput) int
 		ConfirmClaims              func(childComplexity int, input model.ConfirmClaimsInput) int
 		ConfirmPassword            func(childComplexity int, input model.ConfirmPasswordInput) int
+		CopyRequest                func(childComplexity int, input model.CopyRequestInput) int
 		CorrectPerson              func(childComplexity int, input model.CorrectPersonInput) int
 		CreateHost                 func(childComplexity int, input model.CreateHostInput) int
 		CreateOrganisation         func(childComplexity int, input model.CreateOrganisationInput) int
 		CreatePledge               func(childComplexity int, input model.CreatePledgeInput) int
 		CreateToken                func(childComplexity int, input model.CreateTokenInput) int
 		DecideTask                 func(childComplexity int, input model.DecideTaskInput) int
+		DecideTasks                func(childComplexity int, input model.DecideTasksInput) int
 		DelegateSeat               func(childComplexity int, input model.DelegateSeatInput) int
+		DisownDecision             func(childComplexity int, input model.DisownDecisionInput) int
 		EndAbsence                 func(childComplexity int, input model.EndAbsenceInput) int
 		EndDelegation              func(childComplexity int, input model.EndDelegationInput) int
 		EndTenure                  func(childComplexity int, input model.EndTenureInput) int
@@ -384,16 +405,19 @@ type ComplexityRoot struct {
 		MarkTold                   func(childComplexity int, input model.MarkToldInput) int
 		MovePledge                 func(childComplexity int, input model.MovePledgeInput) int
 		NeedPart                   func(childComplexity int, input model.NeedPartInput) int
+		NudgeRequest               func(childComplexity int, input model.NudgeRequestInput) int
 		OrderPurchase              func(childComplexity int, input model.PurchaseActionInput) int
 		PingHost                   func(childComplexity int, input model.PingHostInput) int
 		PublishWorkflow            func(childComplexity int, input model.PublishWorkflowInput) int
 		ReceivePledge              func(childComplexity int, input model.ReceivePledgeInput) int
+		RecordPaperDecision        func(childComplexity int, input model.RecordPaperDecisionInput) int
 		RemoveHost                 func(childComplexity int, input model.RemoveHostInput) int
 		ReportAbsence              func(childComplexity int, input model.ReportAbsenceInput) int
 		RequestReset               func(childComplexity int, input model.RequestResetInput) int
 		RequestVerification        func(childComplexity int, input model.RequestVerificationInput) int
 		ResendDelivery             func(childComplexity int, input model.ResendDeliveryInput) int
 		ResetPassword              func(childComplexity int, input model.ResetPasswordInput) int
+		ResolveComment             func(childComplexity int, input model.ResolveCommentInput) int
 		ResubmitRequest            func(childComplexity int, input model.ResubmitRequestInput) int
 		RevealContact              func(childComplexity int, input model.RevealContactInput) int
 		RevealToTell               func(childComplexity int, input model.RevealToTellInput) int
@@ -411,9 +435,12 @@ type ComplexityRoot struct {
 		SignIn                     func(childComplexity int, input model.SignInInput) int
 		SignOut                    func(childComplexity int, everywhere *bool) int
 		StartTenure                func(childComplexity int, input model.StartTenureInput) int
+		StopRequest                func(childComplexity int, input model.StopRequestInput) int
 		SubmitRepair               func(childComplexity int, input model.SubmitRepairInput) int
 		SubmitRequest              func(childComplexity int, input model.SubmitRequestInput) int
+		TransferTask               func(childComplexity int, input model.TransferTaskInput) int
 		TriageRepair               func(childComplexity int, input model.TriageRepairInput) int
+		UndoDecision               func(childComplexity int, input model.UndoDecisionInput) int
 		VerifyMailbox              func(childComplexity int, input model.VerifyMailboxInput) int
 		WithdrawRequest            func(childComplexity int, input model.WithdrawRequestInput) int
 	}
@@ -599,6 +626,7 @@ type ComplexityRoot struct {
 		Units              func(childComplexity int) int
 		Verify             func(childComplexity int, code string) int
 		Viewer             func(childComplexity int) int
+		WorkflowDiagram    func(childComplexity int, key string, format *model.DiagramFormat) int
 		Workflows          func(childComplexity int) int
 	}
 
@@ -665,24 +693,28 @@ type ComplexityRoot struct {
 	}
 
 	Request struct {
-		ClosedAt   func(childComplexity int) int
-		CreatedAt  func(childComplexity int) int
-		Decisions  func(childComplexity int) int
-		Files      func(childComplexity int) int
-		Form       func(childComplexity int) int
-		FormRev    func(childComplexity int) int
-		ID         func(childComplexity int) int
-		Number     func(childComplexity int) int
-		Requester  func(childComplexity int) int
-		Revisions  func(childComplexity int) int
-		Status     func(childComplexity int) int
-		Steps      func(childComplexity int) int
-		Tasks      func(childComplexity int) int
-		Title      func(childComplexity int) int
-		Unit       func(childComplexity int) int
-		VerifyCode func(childComplexity int) int
-		Waiting    func(childComplexity int) int
-		Workflow   func(childComplexity int) int
+		Amends        func(childComplexity int) int
+		CloseOutDueAt func(childComplexity int) int
+		ClosedAt      func(childComplexity int) int
+		ClosedOutAt   func(childComplexity int) int
+		Comments      func(childComplexity int) int
+		CreatedAt     func(childComplexity int) int
+		Decisions     func(childComplexity int) int
+		Files         func(childComplexity int) int
+		Form          func(childComplexity int) int
+		FormRev       func(childComplexity int) int
+		ID            func(childComplexity int) int
+		Number        func(childComplexity int) int
+		Requester     func(childComplexity int) int
+		Revisions     func(childComplexity int) int
+		Status        func(childComplexity int) int
+		Steps         func(childComplexity int) int
+		Tasks         func(childComplexity int) int
+		Title         func(childComplexity int) int
+		Unit          func(childComplexity int) int
+		VerifyCode    func(childComplexity int) int
+		Waiting       func(childComplexity int) int
+		Workflow      func(childComplexity int) int
 	}
 
 	RequestConnection struct {
@@ -860,6 +892,12 @@ type ComplexityRoot struct {
 		Node   func(childComplexity int) int
 	}
 
+	TaskResult struct {
+		Request    func(childComplexity int) int
+		Task       func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
 	Tenure struct {
 		From   func(childComplexity int) int
 		ID     func(childComplexity int) int
@@ -1002,13 +1040,16 @@ type ComplexityRoot struct {
 	}
 
 	Workflow struct {
-		Form        func(childComplexity int) int
-		ID          func(childComplexity int) int
-		Key         func(childComplexity int) int
-		PublishedAt func(childComplexity int) int
-		Sha256      func(childComplexity int) int
-		Title       func(childComplexity int) int
-		Version     func(childComplexity int) int
+		About        func(childComplexity int) int
+		CloseOutForm func(childComplexity int) int
+		Form         func(childComplexity int) int
+		ID           func(childComplexity int) int
+		Key          func(childComplexity int) int
+		PublishedAt  func(childComplexity int) int
+		Sha256       func(childComplexity int) int
+		Source       func(childComplexity int) int
+		Title        func(childComplexity int) int
+		Version      func(childComplexity int) int
 	}
 }
 
@@ -1301,6 +1342,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Check.Target(childComplexity), true
 
+	case "Comment.at":
+		if e.ComplexityRoot.Comment.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Comment.At(childComplexity), true
+	case "Comment.blocking":
+		if e.ComplexityRoot.Comment.Blocking == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Comment.Blocking(childComplexity), true
+	case "Comment.by":
+		if e.ComplexityRoot.Comment.By == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Comment.By(childComplexity), true
+	case "Comment.number":
+		if e.ComplexityRoot.Comment.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Comment.Number(childComplexity), true
+	case "Comment.replyTo":
+		if e.ComplexityRoot.Comment.ReplyTo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Comment.ReplyTo(childComplexity), true
+	case "Comment.resolved":
+		if e.ComplexityRoot.Comment.Resolved == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Comment.Resolved(childComplexity), true
+	case "Comment.text":
+		if e.ComplexityRoot.Comment.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Comment.Text(childComplexity), true
+
 	case "ConfirmClaimsPayload.confirmed":
 		if e.ComplexityRoot.ConfirmClaimsPayload.Confirmed == nil {
 			break
@@ -1376,6 +1460,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.CreateTokenPayload.UserErrors(childComplexity), true
+
+	case "DecideTasksPayload.results":
+		if e.ComplexityRoot.DecideTasksPayload.Results == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DecideTasksPayload.Results(childComplexity), true
+	case "DecideTasksPayload.userErrors":
+		if e.ComplexityRoot.DecideTasksPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DecideTasksPayload.UserErrors(childComplexity), true
 
 	case "Decision.at":
 		if e.ComplexityRoot.Decision.At == nil {
@@ -2151,6 +2248,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AddPerson(childComplexity, args["input"].(model.AddPersonInput)), true
+	case "Mutation.addSigners":
+		if e.ComplexityRoot.Mutation.AddSigners == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_addSigners_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AddSigners(childComplexity, args["input"].(model.AddSignersInput)), true
 	case "Mutation.allocatePledge":
 		if e.ComplexityRoot.Mutation.AllocatePledge == nil {
 			break
@@ -2162,6 +2270,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AllocatePledge(childComplexity, args["input"].(model.AllocatePledgeInput)), true
+	case "Mutation.amendRequest":
+		if e.ComplexityRoot.Mutation.AmendRequest == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_amendRequest_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AmendRequest(childComplexity, args["input"].(model.AmendRequestInput)), true
 	case "Mutation.answerRight":
 		if e.ComplexityRoot.Mutation.AnswerRight == nil {
 			break
@@ -2250,6 +2369,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CloseAccount(childComplexity, args["input"].(model.CloseAccountInput)), true
+	case "Mutation.closeOutRequest":
+		if e.ComplexityRoot.Mutation.CloseOutRequest == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_closeOutRequest_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CloseOutRequest(childComplexity, args["input"].(model.CloseOutRequestInput)), true
 	case "Mutation.commentRequest":
 		if e.ComplexityRoot.Mutation.CommentRequest == nil {
 			break
@@ -2283,6 +2413,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ConfirmPassword(childComplexity, args["input"].(model.ConfirmPasswordInput)), true
+	case "Mutation.copyRequest":
+		if e.ComplexityRoot.Mutation.CopyRequest == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_copyRequest_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CopyRequest(childComplexity, args["input"].(model.CopyRequestInput)), true
 	case "Mutation.correctPerson":
 		if e.ComplexityRoot.Mutation.CorrectPerson == nil {
 			break
@@ -2349,6 +2490,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DecideTask(childComplexity, args["input"].(model.DecideTaskInput)), true
+	case "Mutation.decideTasks":
+		if e.ComplexityRoot.Mutation.DecideTasks == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_decideTasks_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DecideTasks(childComplexity, args["input"].(model.DecideTasksInput)), true
 	case "Mutation.delegateSeat":
 		if e.ComplexityRoot.Mutation.DelegateSeat == nil {
 			break
@@ -2360,6 +2512,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DelegateSeat(childComplexity, args["input"].(model.DelegateSeatInput)), true
+	case "Mutation.disownDecision":
+		if e.ComplexityRoot.Mutation.DisownDecision == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_disownDecision_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DisownDecision(childComplexity, args["input"].(model.DisownDecisionInput)), true
 	case "Mutation.endAbsence":
 		if e.ComplexityRoot.Mutation.EndAbsence == nil {
 			break
@@ -2492,6 +2655,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.NeedPart(childComplexity, args["input"].(model.NeedPartInput)), true
+	case "Mutation.nudgeRequest":
+		if e.ComplexityRoot.Mutation.NudgeRequest == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_nudgeRequest_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.NudgeRequest(childComplexity, args["input"].(model.NudgeRequestInput)), true
 	case "Mutation.orderPurchase":
 		if e.ComplexityRoot.Mutation.OrderPurchase == nil {
 			break
@@ -2536,6 +2710,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ReceivePledge(childComplexity, args["input"].(model.ReceivePledgeInput)), true
+	case "Mutation.recordPaperDecision":
+		if e.ComplexityRoot.Mutation.RecordPaperDecision == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_recordPaperDecision_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RecordPaperDecision(childComplexity, args["input"].(model.RecordPaperDecisionInput)), true
 	case "Mutation.removeHost":
 		if e.ComplexityRoot.Mutation.RemoveHost == nil {
 			break
@@ -2602,6 +2787,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ResetPassword(childComplexity, args["input"].(model.ResetPasswordInput)), true
+	case "Mutation.resolveComment":
+		if e.ComplexityRoot.Mutation.ResolveComment == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_resolveComment_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ResolveComment(childComplexity, args["input"].(model.ResolveCommentInput)), true
 	case "Mutation.resubmitRequest":
 		if e.ComplexityRoot.Mutation.ResubmitRequest == nil {
 			break
@@ -2789,6 +2985,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.StartTenure(childComplexity, args["input"].(model.StartTenureInput)), true
+	case "Mutation.stopRequest":
+		if e.ComplexityRoot.Mutation.StopRequest == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_stopRequest_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.StopRequest(childComplexity, args["input"].(model.StopRequestInput)), true
 	case "Mutation.submitRepair":
 		if e.ComplexityRoot.Mutation.SubmitRepair == nil {
 			break
@@ -2811,6 +3018,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SubmitRequest(childComplexity, args["input"].(model.SubmitRequestInput)), true
+	case "Mutation.transferTask":
+		if e.ComplexityRoot.Mutation.TransferTask == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_transferTask_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.TransferTask(childComplexity, args["input"].(model.TransferTaskInput)), true
 	case "Mutation.triageRepair":
 		if e.ComplexityRoot.Mutation.TriageRepair == nil {
 			break
@@ -2822,6 +3040,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.TriageRepair(childComplexity, args["input"].(model.TriageRepairInput)), true
+	case "Mutation.undoDecision":
+		if e.ComplexityRoot.Mutation.UndoDecision == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_undoDecision_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UndoDecision(childComplexity, args["input"].(model.UndoDecisionInput)), true
 	case "Mutation.verifyMailbox":
 		if e.ComplexityRoot.Mutation.VerifyMailbox == nil {
 			break
@@ -3652,6 +3881,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Viewer(childComplexity), true
+	case "Query.workflowDiagram":
+		if e.ComplexityRoot.Query.WorkflowDiagram == nil {
+			break
+		}
+
+		args, err := ec.field_Query_workflowDiagram_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.WorkflowDiagram(childComplexity, args["key"].(string), args["format"].(*model.DiagramFormat)), true
 	case "Query.workflows":
 		if e.ComplexityRoot.Query.Workflows == nil {
 			break
@@ -3895,12 +4135,36 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ReporterTicketPayload.UserErrors(childComplexity), true
 
+	case "Request.amends":
+		if e.ComplexityRoot.Request.Amends == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Request.Amends(childComplexity), true
+	case "Request.closeOutDueAt":
+		if e.ComplexityRoot.Request.CloseOutDueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Request.CloseOutDueAt(childComplexity), true
 	case "Request.closedAt":
 		if e.ComplexityRoot.Request.ClosedAt == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Request.ClosedAt(childComplexity), true
+	case "Request.closedOutAt":
+		if e.ComplexityRoot.Request.ClosedOutAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Request.ClosedOutAt(childComplexity), true
+	case "Request.comments":
+		if e.ComplexityRoot.Request.Comments == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Request.Comments(childComplexity), true
 	case "Request.createdAt":
 		if e.ComplexityRoot.Request.CreatedAt == nil {
 			break
@@ -4629,6 +4893,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.TaskEdge.Node(childComplexity), true
 
+	case "TaskResult.request":
+		if e.ComplexityRoot.TaskResult.Request == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TaskResult.Request(childComplexity), true
+	case "TaskResult.task":
+		if e.ComplexityRoot.TaskResult.Task == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TaskResult.Task(childComplexity), true
+	case "TaskResult.userErrors":
+		if e.ComplexityRoot.TaskResult.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.TaskResult.UserErrors(childComplexity), true
+
 	case "Tenure.from":
 		if e.ComplexityRoot.Tenure.From == nil {
 			break
@@ -5169,6 +5452,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ViewerPayload.Viewer(childComplexity), true
 
+	case "Workflow.about":
+		if e.ComplexityRoot.Workflow.About == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Workflow.About(childComplexity), true
+	case "Workflow.closeOutForm":
+		if e.ComplexityRoot.Workflow.CloseOutForm == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Workflow.CloseOutForm(childComplexity), true
 	case "Workflow.form":
 		if e.ComplexityRoot.Workflow.Form == nil {
 			break
@@ -5199,6 +5494,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Workflow.Sha256(childComplexity), true
+	case "Workflow.source":
+		if e.ComplexityRoot.Workflow.Source == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Workflow.Source(childComplexity), true
 	case "Workflow.title":
 		if e.ComplexityRoot.Workflow.Title == nil {
 			break
@@ -5226,7 +5527,9 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ActOnRepairInput", ec.unmarshalInputActOnRepairInput),
 			graphql.NewInputUnmarshaler("ActOnTrainingTaskInput", ec.unmarshalInputActOnTrainingTaskInput),
 			graphql.NewInputUnmarshaler("AddPersonInput", ec.unmarshalInputAddPersonInput),
+			graphql.NewInputUnmarshaler("AddSignersInput", ec.unmarshalInputAddSignersInput),
 			graphql.NewInputUnmarshaler("AllocatePledgeInput", ec.unmarshalInputAllocatePledgeInput),
+			graphql.NewInputUnmarshaler("AmendRequestInput", ec.unmarshalInputAmendRequestInput),
 			graphql.NewInputUnmarshaler("AnswerRightInput", ec.unmarshalInputAnswerRightInput),
 			graphql.NewInputUnmarshaler("AskRightInput", ec.unmarshalInputAskRightInput),
 			graphql.NewInputUnmarshaler("AssignRepairInput", ec.unmarshalInputAssignRepairInput),
@@ -5235,17 +5538,21 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("CheckInput", ec.unmarshalInputCheckInput),
 			graphql.NewInputUnmarshaler("ClaimAccountInput", ec.unmarshalInputClaimAccountInput),
 			graphql.NewInputUnmarshaler("CloseAccountInput", ec.unmarshalInputCloseAccountInput),
+			graphql.NewInputUnmarshaler("CloseOutRequestInput", ec.unmarshalInputCloseOutRequestInput),
 			graphql.NewInputUnmarshaler("CommentRequestInput", ec.unmarshalInputCommentRequestInput),
 			graphql.NewInputUnmarshaler("ConfirmClaimsInput", ec.unmarshalInputConfirmClaimsInput),
 			graphql.NewInputUnmarshaler("ConfirmPasswordInput", ec.unmarshalInputConfirmPasswordInput),
 			graphql.NewInputUnmarshaler("ContactInput", ec.unmarshalInputContactInput),
+			graphql.NewInputUnmarshaler("CopyRequestInput", ec.unmarshalInputCopyRequestInput),
 			graphql.NewInputUnmarshaler("CorrectPersonInput", ec.unmarshalInputCorrectPersonInput),
 			graphql.NewInputUnmarshaler("CreateHostInput", ec.unmarshalInputCreateHostInput),
 			graphql.NewInputUnmarshaler("CreateOrganisationInput", ec.unmarshalInputCreateOrganisationInput),
 			graphql.NewInputUnmarshaler("CreatePledgeInput", ec.unmarshalInputCreatePledgeInput),
 			graphql.NewInputUnmarshaler("CreateTokenInput", ec.unmarshalInputCreateTokenInput),
 			graphql.NewInputUnmarshaler("DecideTaskInput", ec.unmarshalInputDecideTaskInput),
+			graphql.NewInputUnmarshaler("DecideTasksInput", ec.unmarshalInputDecideTasksInput),
 			graphql.NewInputUnmarshaler("DelegateSeatInput", ec.unmarshalInputDelegateSeatInput),
+			graphql.NewInputUnmarshaler("DisownDecisionInput", ec.unmarshalInputDisownDecisionInput),
 			graphql.NewInputUnmarshaler("EndAbsenceInput", ec.unmarshalInputEndAbsenceInput),
 			graphql.NewInputUnmarshaler("EndDelegationInput", ec.unmarshalInputEndDelegationInput),
 			graphql.NewInputUnmarshaler("EndTenureInput", ec.unmarshalInputEndTenureInput),
@@ -5260,10 +5567,12 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("MovePledgeInput", ec.unmarshalInputMovePledgeInput),
 			graphql.NewInputUnmarshaler("NeedPartInput", ec.unmarshalInputNeedPartInput),
 			graphql.NewInputUnmarshaler("NotificationPreferenceInput", ec.unmarshalInputNotificationPreferenceInput),
+			graphql.NewInputUnmarshaler("NudgeRequestInput", ec.unmarshalInputNudgeRequestInput),
 			graphql.NewInputUnmarshaler("PingHostInput", ec.unmarshalInputPingHostInput),
 			graphql.NewInputUnmarshaler("PublishWorkflowInput", ec.unmarshalInputPublishWorkflowInput),
 			graphql.NewInputUnmarshaler("PurchaseActionInput", ec.unmarshalInputPurchaseActionInput),
 			graphql.NewInputUnmarshaler("ReceivePledgeInput", ec.unmarshalInputReceivePledgeInput),
+			graphql.NewInputUnmarshaler("RecordPaperDecisionInput", ec.unmarshalInputRecordPaperDecisionInput),
 			graphql.NewInputUnmarshaler("RemoveHostInput", ec.unmarshalInputRemoveHostInput),
 			graphql.NewInputUnmarshaler("RepairTicketFilter", ec.unmarshalInputRepairTicketFilter),
 			graphql.NewInputUnmarshaler("ReportAbsenceInput", ec.unmarshalInputReportAbsenceInput),
@@ -5272,6 +5581,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("RequestVerificationInput", ec.unmarshalInputRequestVerificationInput),
 			graphql.NewInputUnmarshaler("ResendDeliveryInput", ec.unmarshalInputResendDeliveryInput),
 			graphql.NewInputUnmarshaler("ResetPasswordInput", ec.unmarshalInputResetPasswordInput),
+			graphql.NewInputUnmarshaler("ResolveCommentInput", ec.unmarshalInputResolveCommentInput),
 			graphql.NewInputUnmarshaler("ResubmitRequestInput", ec.unmarshalInputResubmitRequestInput),
 			graphql.NewInputUnmarshaler("RevealContactInput", ec.unmarshalInputRevealContactInput),
 			graphql.NewInputUnmarshaler("RevealToTellInput", ec.unmarshalInputRevealToTellInput),
@@ -5288,10 +5598,14 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SetUnitInput", ec.unmarshalInputSetUnitInput),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
 			graphql.NewInputUnmarshaler("StartTenureInput", ec.unmarshalInputStartTenureInput),
+			graphql.NewInputUnmarshaler("StopRequestInput", ec.unmarshalInputStopRequestInput),
 			graphql.NewInputUnmarshaler("SubmitRepairInput", ec.unmarshalInputSubmitRepairInput),
 			graphql.NewInputUnmarshaler("SubmitRequestInput", ec.unmarshalInputSubmitRequestInput),
+			graphql.NewInputUnmarshaler("TaskVersion", ec.unmarshalInputTaskVersion),
 			graphql.NewInputUnmarshaler("TermInput", ec.unmarshalInputTermInput),
+			graphql.NewInputUnmarshaler("TransferTaskInput", ec.unmarshalInputTransferTaskInput),
 			graphql.NewInputUnmarshaler("TriageRepairInput", ec.unmarshalInputTriageRepairInput),
+			graphql.NewInputUnmarshaler("UndoDecisionInput", ec.unmarshalInputUndoDecisionInput),
 			graphql.NewInputUnmarshaler("VerifyMailboxInput", ec.unmarshalInputVerifyMailboxInput),
 			graphql.NewInputUnmarshaler("WithdrawRequestInput", ec.unmarshalInputWithdrawRequestInput),
 		)
@@ -6087,6 +6401,176 @@ extend type Mutation {
   claimAccount(input: ClaimAccountInput!): DonePayload!
   "Opens accounts and begins tenures, or puts claims back. Asks for the password (confirmPassword)."
   confirmClaims(input: ConfirmClaimsInput!): ConfirmClaimsPayload!
+}
+`, BuiltIn: false},
+	{Name: "../schema/moves.graphqls", Input: `extend type Mutation {
+  "Hands an open task of yours to somebody else, who decides in the same place."
+  transferTask(input: TransferTaskInput!): RequestPayload!
+  "Asks more people on your behalf: before you decide, after you approved, or at the same time."
+  addSigners(input: AddSignersInput!): RequestPayload!
+  "Takes your own decision back, within ten minutes and while nobody has gone on from it."
+  undoDecision(input: UndoDecisionInput!): RequestPayload!
+  "Says that a decision entered from paper in your name was not yours; the step is asked again."
+  disownDecision(input: DisownDecisionInput!): RequestPayload!
+  "Enters a decision that somebody made on paper; the office does, with the scan. The person is told and may object."
+  recordPaperDecision(input: RecordPaperDecisionInput!): RequestPayload!
+  "Decides several open tasks of yours the same way, each by itself and with the same checks."
+  decideTasks(input: DecideTasksInput!): DecideTasksPayload!
+  "Asks those whose answer is awaited to hurry, at most once in four hours."
+  nudgeRequest(input: NudgeRequestInput!): RequestPayload!
+  "Lets people with a seat know of a request and read it."
+  copyRequest(input: CopyRequestInput!): RequestPayload!
+  "Settles a remark that had to be resolved before anybody approves."
+  resolveComment(input: ResolveCommentInput!): RequestPayload!
+  "Stops what was approved, at once: those who decided it and those above them may."
+  stopRequest(input: StopRequestInput!): RequestPayload!
+  "Asks to change what was approved. Only steps that read what changed are asked; the approved request holds until then."
+  amendRequest(input: AmendRequestInput!): RequestPayload!
+  "Hands in the report on what was approved; a second one replaces the first."
+  closeOutRequest(input: CloseOutRequestInput!): RequestPayload!
+}
+
+input TransferTaskInput {
+  task: ID!
+  "The person; anybody with a seat whom the rules of the step allow."
+  to: ID!
+  "At most 2,000 characters."
+  comment: String = ""
+  idempotencyKey: IdempotencyKey!
+}
+
+enum SignerPlace {
+  "Before the elector decides; until then the elector's task waits."
+  BEFORE
+  "After the elector approved."
+  AFTER
+  PARALLEL
+}
+
+input AddSignersInput {
+  task: ID!
+  place: SignerPlace!
+  "1 to 10 persons."
+  people: [ID!]!
+  "One approval is enough; else all of them have to approve."
+  any: Boolean = false
+  "Asked one after the other."
+  inTurn: Boolean = false
+  "At most 2,000 characters."
+  comment: String = ""
+  idempotencyKey: IdempotencyKey!
+}
+
+input UndoDecisionInput {
+  "The task that you decided."
+  task: ID!
+  idempotencyKey: IdempotencyKey!
+}
+
+input DisownDecisionInput {
+  task: ID!
+  "Needed; at most 2,000 characters."
+  comment: String!
+  idempotencyKey: IdempotencyKey!
+}
+
+input RecordPaperDecisionInput {
+  task: ID!
+  verdict: Verdict!
+  "The form revision that the paper shows."
+  formRev: Int!
+  comment: String = ""
+  "Of SEND_BACK: the step to send back to; null = the requester."
+  to: String
+  "Number of the file with the scan of the signed paper."
+  scan: String!
+  idempotencyKey: IdempotencyKey!
+}
+
+input DecideTasksInput {
+  "1 to 50 tasks."
+  tasks: [TaskVersion!]!
+  verdict: Verdict!
+  "Needed for REJECT and SEND_BACK; at most 2,000 characters."
+  comment: String = ""
+  "Each task is decided under this key and its own identifier."
+  idempotencyKey: IdempotencyKey!
+}
+
+"A task with the form revision that was read."
+input TaskVersion {
+  task: ID!
+  formRev: Int!
+}
+
+type DecideTasksPayload {
+  "One for each task, in the order of the input."
+  results: [TaskResult!]!
+  userErrors: [UserError!]!
+}
+
+"What became of one of several decisions."
+type TaskResult {
+  task: ID!
+  "Null where it was refused."
+  request: Request
+  userErrors: [UserError!]!
+}
+
+input NudgeRequestInput {
+  request: ID!
+  idempotencyKey: IdempotencyKey!
+}
+
+input CopyRequestInput {
+  request: ID!
+  "1 to 50 persons."
+  people: [ID!]!
+  "At most 2,000 characters."
+  comment: String = ""
+  idempotencyKey: IdempotencyKey!
+}
+
+input ResolveCommentInput {
+  request: ID!
+  "The remark's number."
+  number: Int!
+  "At most 2,000 characters."
+  comment: String = ""
+  idempotencyKey: IdempotencyKey!
+}
+
+input StopRequestInput {
+  request: ID!
+  "Needed; at most 2,000 characters."
+  reason: String!
+  idempotencyKey: IdempotencyKey!
+}
+
+input AmendRequestInput {
+  "The approved request."
+  request: ID!
+  "The whole form with the changes."
+  form: JSON!
+  idempotencyKey: IdempotencyKey!
+}
+
+input CloseOutRequestInput {
+  request: ID!
+  "The report, as the workflow's closeOutSchema has it."
+  form: JSON!
+  "At most 2,000 characters."
+  comment: String = ""
+  idempotencyKey: IdempotencyKey!
+}
+
+enum DiagramFormat {
+  "A Mermaid flowchart."
+  MERMAID
+  "BPMN 2.0 XML with its diagram."
+  BPMN
+  "A picture."
+  SVG
 }
 `, BuiltIn: false},
 	{Name: "../schema/netmon.graphqls", Input: `enum HostState {
@@ -7373,8 +7857,14 @@ type Workflow implements Node {
   key: String!
   version: Int!
   title: Text!
+  "When to use it."
+  about: Text!
   "JSON Schema 2020-12 of its form, with x-title and x-ui hints."
   form: JSON!
+  "JSON Schema of the report that is owed after approval; null = none."
+  closeOutForm: JSON
+  "Its text in YAML, as it was published."
+  source: String!
   "Content hash of its YAML, SHA-256 in hexadecimal."
   sha256: String!
   publishedAt: Time!
@@ -7415,8 +7905,28 @@ type Request implements Node {
   revisions: [Revision!]!
   "Why it waits, and on whom; null when it is closed."
   waiting: Text
+  "The remarks, in order."
+  comments: [Comment!]!
+  "The approved request that this one is to take the place of."
+  amends: ID
+  "When the report on what was approved is due; null = none is owed."
+  closeOutDueAt: Time
+  closedOutAt: Time
   "Code of the printed form, for /verify/<code>."
   verifyCode: String!
+}
+
+"A remark on a request."
+type Comment {
+  number: Int!
+  by: Person
+  text: String!
+  at: Time!
+  "The remark that it answers."
+  replyTo: Int
+  "Nobody approves before it is resolved."
+  blocking: Boolean!
+  resolved: Boolean!
 }
 
 enum StepState {
@@ -7567,6 +8077,8 @@ input DecideTaskInput {
   again: SendBackMode
   "The seat under which you decide, if you hold several that are asked."
   seat: String
+  "Of APPROVE: values for fields that the step lets its approver fill in, by name."
+  fields: JSON
   idempotencyKey: IdempotencyKey!
 }
 
@@ -7596,6 +8108,10 @@ input WithdrawRequestInput {
 input CommentRequestInput {
   request: ID!
   text: String!
+  "Number of the remark that it answers."
+  replyTo: Int
+  "Nobody approves before it is resolved; for those who are asked now."
+  blocking: Boolean = false
   idempotencyKey: IdempotencyKey!
 }
 
@@ -7625,6 +8141,8 @@ type PublishWorkflowPayload {
 extend type Query {
   "A draft made of an older request that you may read, to start a new one from."
   cloneForm(request: ID!): RequestDraft!
+  "The steps of a published workflow, drawn in the reader's language."
+  workflowDiagram(key: String!, format: DiagramFormat = MERMAID): String!
 }
 
 extend type Mutation {
@@ -7793,6 +8311,26 @@ func (ec *executionContext) childFields_Check(ctx context.Context, field graphql
 	return nil, fmt.Errorf("no field named %q was found under type Check", field.Name)
 }
 
+func (ec *executionContext) childFields_Comment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "number":
+		return ec.fieldContext_Comment_number(ctx, field)
+	case "by":
+		return ec.fieldContext_Comment_by(ctx, field)
+	case "text":
+		return ec.fieldContext_Comment_text(ctx, field)
+	case "at":
+		return ec.fieldContext_Comment_at(ctx, field)
+	case "replyTo":
+		return ec.fieldContext_Comment_replyTo(ctx, field)
+	case "blocking":
+		return ec.fieldContext_Comment_blocking(ctx, field)
+	case "resolved":
+		return ec.fieldContext_Comment_resolved(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Comment", field.Name)
+}
+
 func (ec *executionContext) childFields_ConfirmClaimsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "confirmed":
@@ -7839,6 +8377,16 @@ func (ec *executionContext) childFields_CreateTokenPayload(ctx context.Context, 
 		return ec.fieldContext_CreateTokenPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type CreateTokenPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_DecideTasksPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "results":
+		return ec.fieldContext_DecideTasksPayload_results(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_DecideTasksPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DecideTasksPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Decision(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8699,6 +9247,14 @@ func (ec *executionContext) childFields_Request(ctx context.Context, field graph
 		return ec.fieldContext_Request_revisions(ctx, field)
 	case "waiting":
 		return ec.fieldContext_Request_waiting(ctx, field)
+	case "comments":
+		return ec.fieldContext_Request_comments(ctx, field)
+	case "amends":
+		return ec.fieldContext_Request_amends(ctx, field)
+	case "closeOutDueAt":
+		return ec.fieldContext_Request_closeOutDueAt(ctx, field)
+	case "closedOutAt":
+		return ec.fieldContext_Request_closedOutAt(ctx, field)
 	case "verifyCode":
 		return ec.fieldContext_Request_verifyCode(ctx, field)
 	case "files":
@@ -9015,6 +9571,18 @@ func (ec *executionContext) childFields_TaskEdge(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type TaskEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_TaskResult(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "task":
+		return ec.fieldContext_TaskResult_task(ctx, field)
+	case "request":
+		return ec.fieldContext_TaskResult_request(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_TaskResult_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type TaskResult", field.Name)
+}
+
 func (ec *executionContext) childFields_Tenure(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -9307,8 +9875,14 @@ func (ec *executionContext) childFields_Workflow(ctx context.Context, field grap
 		return ec.fieldContext_Workflow_version(ctx, field)
 	case "title":
 		return ec.fieldContext_Workflow_title(ctx, field)
+	case "about":
+		return ec.fieldContext_Workflow_about(ctx, field)
 	case "form":
 		return ec.fieldContext_Workflow_form(ctx, field)
+	case "closeOutForm":
+		return ec.fieldContext_Workflow_closeOutForm(ctx, field)
+	case "source":
+		return ec.fieldContext_Workflow_source(ctx, field)
 	case "sha256":
 		return ec.fieldContext_Workflow_sha256(ctx, field)
 	case "publishedAt":

@@ -92,6 +92,20 @@ type AddPersonInput struct {
 	IdempotencyKey string  `json:"idempotencyKey"`
 }
 
+type AddSignersInput struct {
+	Task  string      `json:"task"`
+	Place SignerPlace `json:"place"`
+	// 1 to 10 persons.
+	People []string `json:"people"`
+	// One approval is enough; else all of them have to approve.
+	Any *bool `json:"any,omitempty"`
+	// Asked one after the other.
+	InTurn *bool `json:"inTurn,omitempty"`
+	// At most 2,000 characters.
+	Comment        *string `json:"comment,omitempty"`
+	IdempotencyKey string  `json:"idempotencyKey"`
+}
+
 type AllocatePledgeInput struct {
 	Pledge         string `json:"pledge"`
 	Purchase       string `json:"purchase"`
@@ -110,6 +124,14 @@ type AlreadySettled struct {
 }
 
 func (AlreadySettled) IsUserError() {}
+
+type AmendRequestInput struct {
+	// The approved request.
+	Request string `json:"request"`
+	// The whole form with the changes.
+	Form           any    `json:"form"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
 
 type AnswerRightInput struct {
 	Request        string `json:"request"`
@@ -233,9 +255,35 @@ type CloseAccountInput struct {
 	Person string `json:"person"`
 }
 
+type CloseOutRequestInput struct {
+	Request string `json:"request"`
+	// The report, as the workflow's closeOutSchema has it.
+	Form any `json:"form"`
+	// At most 2,000 characters.
+	Comment        *string `json:"comment,omitempty"`
+	IdempotencyKey string  `json:"idempotencyKey"`
+}
+
+// A remark on a request.
+type Comment struct {
+	Number int       `json:"number"`
+	By     *Person   `json:"by,omitempty"`
+	Text   string    `json:"text"`
+	At     time.Time `json:"at"`
+	// The remark that it answers.
+	ReplyTo *int `json:"replyTo,omitempty"`
+	// Nobody approves before it is resolved.
+	Blocking bool `json:"blocking"`
+	Resolved bool `json:"resolved"`
+}
+
 type CommentRequestInput struct {
-	Request        string `json:"request"`
-	Text           string `json:"text"`
+	Request string `json:"request"`
+	Text    string `json:"text"`
+	// Number of the remark that it answers.
+	ReplyTo *int `json:"replyTo,omitempty"`
+	// Nobody approves before it is resolved; for those who are asked now.
+	Blocking       *bool  `json:"blocking,omitempty"`
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
@@ -274,6 +322,15 @@ type Contact struct {
 type ContactInput struct {
 	Kind  ContactKind `json:"kind"`
 	Value string      `json:"value"`
+}
+
+type CopyRequestInput struct {
+	Request string `json:"request"`
+	// 1 to 50 persons.
+	People []string `json:"people"`
+	// At most 2,000 characters.
+	Comment        *string `json:"comment,omitempty"`
+	IdempotencyKey string  `json:"idempotencyKey"`
 }
 
 // Null leaves a value as it is, an empty text deletes it.
@@ -352,8 +409,26 @@ type DecideTaskInput struct {
 	// Of SEND_BACK: what is asked again afterwards; null = as the definition says.
 	Again *SendBackMode `json:"again,omitempty"`
 	// The seat under which you decide, if you hold several that are asked.
-	Seat           *string `json:"seat,omitempty"`
-	IdempotencyKey string  `json:"idempotencyKey"`
+	Seat *string `json:"seat,omitempty"`
+	// Of APPROVE: values for fields that the step lets its approver fill in, by name.
+	Fields         any    `json:"fields,omitempty"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+type DecideTasksInput struct {
+	// 1 to 50 tasks.
+	Tasks   []TaskVersion `json:"tasks"`
+	Verdict Verdict       `json:"verdict"`
+	// Needed for REJECT and SEND_BACK; at most 2,000 characters.
+	Comment *string `json:"comment,omitempty"`
+	// Each task is decided under this key and its own identifier.
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+type DecideTasksPayload struct {
+	// One for each task, in the order of the input.
+	Results    []TaskResult `json:"results"`
+	UserErrors []UserError  `json:"userErrors"`
 }
 
 type Decision struct {
@@ -417,6 +492,13 @@ type Delivery struct {
 	// Sends whose outcome stayed unknown and that were repeated with the same Message-ID.
 	PossibleDuplicates int       `json:"possibleDuplicates"`
 	At                 time.Time `json:"at"`
+}
+
+type DisownDecisionInput struct {
+	Task string `json:"task"`
+	// Needed; at most 2,000 characters.
+	Comment        string `json:"comment"`
+	IdempotencyKey string `json:"idempotencyKey"`
 }
 
 // A mutation that makes nothing to show.
@@ -765,6 +847,11 @@ type NotificationPreferenceInput struct {
 	Enabled bool                `json:"enabled"`
 }
 
+type NudgeRequestInput struct {
+	Request        string `json:"request"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
 // A sponsor or partner outside.
 type Organisation struct {
 	ID   string           `json:"id"`
@@ -941,6 +1028,19 @@ type ReceivePledgeInput struct {
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
+type RecordPaperDecisionInput struct {
+	Task    string  `json:"task"`
+	Verdict Verdict `json:"verdict"`
+	// The form revision that the paper shows.
+	FormRev int     `json:"formRev"`
+	Comment *string `json:"comment,omitempty"`
+	// Of SEND_BACK: the step to send back to; null = the requester.
+	To *string `json:"to,omitempty"`
+	// Number of the file with the scan of the signed paper.
+	Scan           string `json:"scan"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
 type RemoveHostInput struct {
 	Host           string `json:"host"`
 	IdempotencyKey string `json:"idempotencyKey"`
@@ -1055,7 +1155,12 @@ type Request struct {
 	FormRev   int           `json:"formRev"`
 	CreatedAt time.Time     `json:"createdAt"`
 	ClosedAt  *time.Time    `json:"closedAt,omitempty"`
-	Key       id.ID         `json:"-"`
+	// The approved request that this one is to take the place of.
+	Amends *string `json:"amends,omitempty"`
+	// When the report on what was approved is due; null = none is owed.
+	CloseOutDueAt *time.Time `json:"closeOutDueAt,omitempty"`
+	ClosedOutAt   *time.Time `json:"closedOutAt,omitempty"`
+	Key           id.ID      `json:"-"`
 }
 
 func (Request) IsNode() {}
@@ -1109,6 +1214,15 @@ type ResetPasswordInput struct {
 	Token string `json:"token"`
 	// At least 12 characters.
 	Password string `json:"password"`
+}
+
+type ResolveCommentInput struct {
+	Request string `json:"request"`
+	// The remark's number.
+	Number int `json:"number"`
+	// At most 2,000 characters.
+	Comment        *string `json:"comment,omitempty"`
+	IdempotencyKey string  `json:"idempotencyKey"`
 }
 
 type ResubmitRequestInput struct {
@@ -1402,6 +1516,13 @@ type Step struct {
 	Overdue   bool       `json:"overdue"`
 }
 
+type StopRequestInput struct {
+	Request string `json:"request"`
+	// Needed; at most 2,000 characters.
+	Reason         string `json:"reason"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
 type SubmitRepairInput struct {
 	Kind RepairKind `json:"kind"`
 	// Code of the building, e.g. dorm-7.
@@ -1466,6 +1587,20 @@ type TaskConnection struct {
 type TaskEdge struct {
 	Cursor string `json:"cursor"`
 	Node   Task   `json:"node"`
+}
+
+// What became of one of several decisions.
+type TaskResult struct {
+	Task string `json:"task"`
+	// Null where it was refused.
+	Request    *Request    `json:"request,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
+}
+
+// A task with the form revision that was read.
+type TaskVersion struct {
+	Task    string `json:"task"`
+	FormRev int    `json:"formRev"`
 }
 
 // Somebody on a seat for a time.
@@ -1593,6 +1728,15 @@ type TrainingTaskPayload struct {
 	UserErrors []UserError   `json:"userErrors"`
 }
 
+type TransferTaskInput struct {
+	Task string `json:"task"`
+	// The person; anybody with a seat whom the rules of the step allow.
+	To string `json:"to"`
+	// At most 2,000 characters.
+	Comment        *string `json:"comment,omitempty"`
+	IdempotencyKey string  `json:"idempotencyKey"`
+}
+
 type TriageRepairInput struct {
 	Ticket string `json:"ticket"`
 	// Null leaves it.
@@ -1604,6 +1748,12 @@ type TriageRepairInput struct {
 	Certificates   []string `json:"certificates,omitempty"`
 	Note           *string  `json:"note,omitempty"`
 	IdempotencyKey string   `json:"idempotencyKey"`
+}
+
+type UndoDecisionInput struct {
+	// The task that you decided.
+	Task           string `json:"task"`
+	IdempotencyKey string `json:"idempotencyKey"`
 }
 
 // A part of the federation or beside it.
@@ -1668,8 +1818,14 @@ type Workflow struct {
 	Key     string `json:"key"`
 	Version int    `json:"version"`
 	Title   Text   `json:"title"`
+	// When to use it.
+	About Text `json:"about"`
 	// JSON Schema 2020-12 of its form, with x-title and x-ui hints.
 	Form any `json:"form"`
+	// JSON Schema of the report that is owed after approval; null = none.
+	CloseOutForm any `json:"closeOutForm,omitempty"`
+	// Its text in YAML, as it was published.
+	Source string `json:"source"`
 	// Content hash of its YAML, SHA-256 in hexadecimal.
 	Sha256      string    `json:"sha256"`
 	PublishedAt time.Time `json:"publishedAt"`
@@ -1979,6 +2135,66 @@ func (e *DeliveryState) UnmarshalJSON(b []byte) error {
 }
 
 func (e DeliveryState) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+type DiagramFormat string
+
+const (
+	// A Mermaid flowchart.
+	DiagramFormatMermaid DiagramFormat = "MERMAID"
+	// BPMN 2.0 XML with its diagram.
+	DiagramFormatBpmn DiagramFormat = "BPMN"
+	// A picture.
+	DiagramFormatSVG DiagramFormat = "SVG"
+)
+
+var AllDiagramFormat = []DiagramFormat{
+	DiagramFormatMermaid,
+	DiagramFormatBpmn,
+	DiagramFormatSVG,
+}
+
+func (e DiagramFormat) IsValid() bool {
+	switch e {
+	case DiagramFormatMermaid, DiagramFormatBpmn, DiagramFormatSVG:
+		return true
+	}
+	return false
+}
+
+func (e DiagramFormat) String() string {
+	return string(e)
+}
+
+func (e *DiagramFormat) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = DiagramFormat(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid DiagramFormat", str)
+	}
+	return nil
+}
+
+func (e DiagramFormat) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *DiagramFormat) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e DiagramFormat) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -3056,6 +3272,65 @@ func (e *SendBackMode) UnmarshalJSON(b []byte) error {
 }
 
 func (e SendBackMode) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+type SignerPlace string
+
+const (
+	// Before the elector decides; until then the elector's task waits.
+	SignerPlaceBefore SignerPlace = "BEFORE"
+	// After the elector approved.
+	SignerPlaceAfter    SignerPlace = "AFTER"
+	SignerPlaceParallel SignerPlace = "PARALLEL"
+)
+
+var AllSignerPlace = []SignerPlace{
+	SignerPlaceBefore,
+	SignerPlaceAfter,
+	SignerPlaceParallel,
+}
+
+func (e SignerPlace) IsValid() bool {
+	switch e {
+	case SignerPlaceBefore, SignerPlaceAfter, SignerPlaceParallel:
+		return true
+	}
+	return false
+}
+
+func (e SignerPlace) String() string {
+	return string(e)
+}
+
+func (e *SignerPlace) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = SignerPlace(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid SignerPlace", str)
+	}
+	return nil
+}
+
+func (e SignerPlace) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *SignerPlace) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e SignerPlace) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
