@@ -121,6 +121,7 @@ type ForecastStep struct {
 	Apart    []string // earlier steps whose deciders are kept out
 	Fallback bool     // the seat is vacant; these are asked instead
 	DueAt    time.Time
+	DueRule  DueRule
 	Typical  Typical
 	Short    int // how many more people it would need: it would be stuck
 }
@@ -213,7 +214,7 @@ func (s *Service) forecastSteps(ctx context.Context, out *ForecastView, a org.Ac
 	}
 	stage := map[int]time.Duration{}
 	for _, f := range steps {
-		x := ForecastStep{Step: f.Step, Title: f.Title, Stage: f.Stage, Rule: f.Rule, Ask: f.Ask, Apart: f.Apart, Fallback: f.Fallback, DueAt: f.Due.At, Short: f.Short}
+		x := ForecastStep{Step: f.Step, Title: f.Title, Stage: f.Stage, Rule: f.Rule, Ask: f.Ask, Apart: f.Apart, Fallback: f.Fallback, DueAt: f.Due.At, DueRule: ReadDueRule(f.Due.By), Short: f.Short}
 		x.Typical, _ = typical(history[f.Step], f.Due, now)
 		for _, e := range f.Electors {
 			p := personID(e.Person)

@@ -44,8 +44,11 @@ func (s *Service) DueMoves(ctx context.Context, cal *calendar.Calendar) ([]DueMo
 	var after id.ID
 	for {
 		var rows []row
-		err := s.db.R.NewSelect().Model(&rows).ExcludeColumn("form", "apart", "search").Where("status = ?", flow.Open).Where("id > ?", after).
-			Order("id").Limit(rescheduleBatch).Scan(ctx)
+		q := s.db.R.NewSelect().Model(&rows).ExcludeColumn("form", "apart", "search").Where("status = ?", flow.Open)
+		if !after.IsZero() {
+			q = q.Where("id > ?", after)
+		}
+		err := q.Order("id").Limit(rescheduleBatch).Scan(ctx)
 		if err != nil && !store.NoRows(err) {
 			return nil, store.Busy(err)
 		}
