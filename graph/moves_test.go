@@ -1,0 +1,94 @@
+package graph_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"kelian/internal/store"
+	"kelian/internal/testkit"
+)
+
+// move runs a mutation of a request or task and gives its payload.
+func (w *world) move(login, mutation, kind string, in vars) answer {
+	w.t.Helper()
+	in["idempotencyKey"] = w.key()
+	return w.as(login, `mutation($in:`+kind+`){`+mutation+`(input:$in){request{id status tasks{person{name} state} comments{number text blocking resolved}} userErrors{code}}}`, vars{"in": in})
+}
+
+func (w *world) moved(login, mutation, kind string, in vars) answer {
+	w.t.Helper()
+	a := w.move(login, mutation, kind, in)
+	if a.at(mutation, "request", "id") == nil {
+		w.t.Fatalf("%s: %s", mutation, a.Body)
+	}
+	return a
+}
+
+func TestPeopleMoveARequestAround(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		a := w.good("zhouhang", submit, vars{"form": form(t, fmt.Sprintf(switches, 68000, 68000)), "key": w.key()})
+		req := a.at("submitRequest", "request", "id")
+
+		if a := w.move("pan", "nudgeRequest", "NudgeRequestInput!", vars{"request": req}); a.code() != "NOT_FOUND" {
+			t.Errorf("a stranger nudges: %s", a.Body)
+		}
+		w.moved("zhouhang", "nudgeRequest", "NudgeRequestInput!", vars{"request": req})
+		if a := w.move("zhouhang", "nudgeRequest", "NudgeRequestInput!", vars{"request": req}); a.at("nudgeRequest", "userErrors", 0, "code") != "TOO_SOON" {
+			t.Error(a.Body)
+		}
+		w.moved("songlan", "commentRequest", "CommentRequestInput!", vars{"request": req, "text": "报价呢？", "blocking": true})
+		if a := w.good("songlan", decide, vars{"task": w.task("songlan"), "verdict": "APPROVE", "rev": 1, "key": w.key()}); a.at("decideTask", "userErrors", 0, "code") != "UNRESOLVED" {
+			t.Error(a.Body)
+		}
+		a = w.moved("songlan", "resolveComment", "ResolveCommentInput!", vars{"request": req, "number": 1})
+		if a.at("resolveComment", "request", "comments", 0, "resolved") != true {
+			t.Error(a.Body)
+		}
+		w.moved("songlan", "transferTask", "TransferTaskInput!", vars{"task": w.task("songlan"), "to": w.per("pan")})
+		w.moved("pan", "addSigners", "AddSignersInput!", vars{"task": w.task("pan"), "place": "BEFORE", "people": []string{w.per("songlan")}})
+		task := w.task("songlan")
+		w.good("songlan", decide, vars{"task": task, "verdict": "APPROVE", "rev": 1, "key": w.key()})
+		w.task("pan")
+		w.moved("zhouhang", "copyRequest", "CopyRequestInput!", vars{"request": req, "people": []string{w.per("shenyue")}})
+		if a := w.good("shenyue", `query($id:ID!){node(id:$id){id}}`, vars{"id": req}); a.at("node", "id") != req {
+			t.Errorf("who was copied does not see it: %s", a.Body)
+		}
+	})
+}
+
+func TestSeveralTasksAreDecidedEachByItself(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		var tasks []vars
+		for i := range 3 {
+			w.good("zhouhang", submit, vars{"form": form(t, fmt.Sprintf(switches, 100+i, 100+i)), "key": w.key()})
+			tasks = append(tasks, vars{"task": w.task("songlan"), "formRev": 1})
+		}
+		tasks[1]["formRev"] = 2
+		a := w.good("songlan", `mutation($in:DecideTasksInput!){decideTasks(input:$in){results{task request{status} userErrors{code}} userErrors{code}}}`,
+			vars{"in": vars{"tasks": tasks, "verdict": "APPROVE", "idempotencyKey": w.key()}})
+		for i := range 3 {
+			refused := a.at("decideTasks", "results", i, "userErrors", 0, "code")
+			if (i == 1) != (refused == "STALE_FORM") || (i != 1) != (a.at("decideTasks", "results", i, "request", "status") == "OPEN") {
+				t.Fatalf("task %d: %s", i, a.Body)
+			}
+		}
+	})
+}
+
+func TestWorkflowsAreDrawn(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		for format, want := range map[string]string{"MERMAID": "flowchart LR", "BPMN": "userTask", "SVG": "<svg"} {
+			a := w.good("zhouhang", `query($f:DiagramFormat){workflowDiagram(key:"office.property",format:$f)}`, vars{"f": format})
+			if text, _ := a.at("workflowDiagram").(string); !strings.Contains(text, want) || !strings.Contains(text, "查库存") {
+				t.Errorf("%s: %s", format, a.Body)
+			}
+		}
+		if a := w.as("zhouhang", `{workflowDiagram(key:"office.none")}`, nil); a.code() != "NOT_FOUND" {
+			t.Error(a.Body)
+		}
+	})
+}
