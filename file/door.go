@@ -37,8 +37,6 @@ type Door struct {
 	// Stream takes the request out of the limits of ordinary ones.
 	Stream func(w http.ResponseWriter, r *http.Request) (done func())
 	Log    *slog.Logger
-
-	uploads, downloads gate
 }
 
 // Headers of uploads.
@@ -89,22 +87,9 @@ func (d *Door) fail(w http.ResponseWriter, r *http.Request, err error) {
 	d.Refuse(w, r, statuses[e.Reason], e)
 }
 
-// enter takes a place among those who run; it is freed by leave.
-func (d *Door) enter(g *gate, actor org.Actor, most int) (leave func(), err error) {
-	holder := actor.Address
-	if !actor.Anonymous() {
-		holder = actor.Person.String()
-	}
-	leave, ok := g.enter(holder, most, d.Files.Limits.Each)
-	if !ok {
-		return nil, &fault.Error{Code: fault.RateLimited, Zh: "同时传输的文件太多，请等其中一个完成", En: "too many files are being transferred; wait until one is done"}
-	}
-	return leave, nil
-}
-
 // receive lets fn read the body.
 func (d *Door) receive(w http.ResponseWriter, r *http.Request, actor org.Actor, most int64, fn func(Input) error) error {
-	leave, err := d.enter(&d.uploads, actor, d.Files.Limits.AtOnce)
+	leave, err := d.Files.Enter(actor)
 	if err != nil {
 		return err
 	}
@@ -277,7 +262,7 @@ func (d *Door) send(w http.ResponseWriter, r *http.Request, actor org.Actor, ope
 	if err != nil {
 		return fault.Missing()
 	}
-	leave, err := d.enter(&d.downloads, actor, d.Files.Limits.Readers)
+	leave, err := d.Files.enter(&d.Files.downloads, actor, d.Files.Limits.Readers)
 	if err != nil {
 		return err
 	}

@@ -32,6 +32,8 @@ type File struct {
 	PersonalField string    `bun:",nullzero"` // of the parent: the file goes when this value is erased
 	CreatedAt     time.Time // business time
 	Name          string    `bun:"-"`
+
+	access Access // of whoever asked
 }
 
 // Parent is the object that the file hangs on; zero = none.

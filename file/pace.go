@@ -7,6 +7,9 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"kelian/internal/fault"
+	"kelian/org"
 )
 
 // Body is the body of an upload whose sender has to move Limits.Pace bytes in
@@ -89,4 +92,21 @@ func (g *gate) enter(holder string, most, each int) (leave func(), ok bool) {
 			delete(g.each, holder)
 		}
 	}, true
+}
+
+// Enter takes one of the places of uploads that run at once; leave frees it.
+func (s *Service) Enter(actor org.Actor) (leave func(), err error) {
+	return s.enter(&s.uploads, actor, s.Limits.AtOnce)
+}
+
+func (s *Service) enter(g *gate, actor org.Actor, most int) (leave func(), err error) {
+	holder := actor.Address
+	if !actor.Anonymous() {
+		holder = actor.Person.String()
+	}
+	leave, ok := g.enter(holder, most, s.Limits.Each)
+	if !ok {
+		return nil, &fault.Error{Code: fault.RateLimited, Zh: "同时传输的文件太多，请等其中一个完成", En: "too many files are being transferred; wait until one is done"}
+	}
+	return leave, nil
 }

@@ -21,21 +21,21 @@ func (s *Service) Open(ctx context.Context, actor org.Actor, file id.ID) (File, 
 	if actor.Anonymous() {
 		return File{}, nil, fault.SignIn()
 	}
-	list, err := s.Get(ctx, actor, file)
+	list, err := s.judged(ctx, actor, func(q *bun.SelectQuery) *bun.SelectQuery { return q.Where("id = ?", file) })
 	if err != nil {
 		return File{}, nil, err
 	}
-	f, ok := list[file]
-	if !ok {
+	if len(list) == 0 {
 		return File{}, nil, fault.Missing()
 	}
+	f := list[0]
 	if f.access == Recorded {
-		if err := s.look(ctx, actor, f.File); err != nil {
+		if err := s.look(ctx, actor, f); err != nil {
 			return File{}, nil, err
 		}
 	}
-	body, err := s.body(f.File)
-	return f.File, body, err
+	body, err := s.body(f)
+	return f, body, err
 }
 
 // OpenByLink is Open for the holder of the link of the object that the file
@@ -76,18 +76,17 @@ func (s *Service) look(ctx context.Context, actor org.Actor, f File) error {
 	return err
 }
 
-// seen is a file that a reader may see.
-type seen struct {
-	File
-	access Access
-}
-
 // Get reads files by id; those that are absent or foreign are not in the map.
-func (s *Service) Get(ctx context.Context, actor org.Actor, ids ...id.ID) (map[id.ID]seen, error) {
+func (s *Service) Get(ctx context.Context, actor org.Actor, ids ...id.ID) (map[id.ID]File, error) {
+	out := map[id.ID]File{}
 	if actor.Anonymous() || len(ids) == 0 {
-		return nil, nil
+		return out, nil
 	}
-	return s.seen(ctx, actor, func(q *bun.SelectQuery) *bun.SelectQuery { return q.Where("id IN (?)", bun.List(ids)) })
+	list, err := s.judged(ctx, actor, func(q *bun.SelectQuery) *bun.SelectQuery { return q.Where("id IN (?)", bun.List(ids)) })
+	for _, f := range list {
+		out[f.ID] = f
+	}
+	return out, err
 }
 
 // Of lists the files of objects of one kind that the reader may see, in the
@@ -97,26 +96,20 @@ func (s *Service) Of(ctx context.Context, actor org.Actor, kind string, objects 
 	if actor.Anonymous() || len(objects) == 0 {
 		return out, nil
 	}
-	list, order, err := s.judged(ctx, actor, func(q *bun.SelectQuery) *bun.SelectQuery {
+	list, err := s.judged(ctx, actor, func(q *bun.SelectQuery) *bun.SelectQuery {
 		return q.Where("parent_kind = ? AND parent_id IN (?)", kind, bun.List(objects))
 	})
-	for _, i := range order {
-		f := list[i].File
+	for _, f := range list {
 		out[f.ParentID] = append(out[f.ParentID], f)
 	}
 	return out, err
 }
 
-func (s *Service) seen(ctx context.Context, actor org.Actor, where func(*bun.SelectQuery) *bun.SelectQuery) (map[id.ID]seen, error) {
-	list, _, err := s.judged(ctx, actor, where)
-	return list, err
-}
-
 // judged reads files and keeps those that the actor may read.
-func (s *Service) judged(ctx context.Context, actor org.Actor, where func(*bun.SelectQuery) *bun.SelectQuery) (map[id.ID]seen, []id.ID, error) {
+func (s *Service) judged(ctx context.Context, actor org.Actor, where func(*bun.SelectQuery) *bun.SelectQuery) ([]File, error) {
 	list, err := s.rows(ctx, s.db.R, where)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	objects := map[string][]id.ID{}
 	for _, f := range list {
@@ -128,24 +121,22 @@ func (s *Service) judged(ctx context.Context, actor org.Actor, where func(*bun.S
 	for kind, ids := range objects {
 		if p := s.Parents[kind]; p != nil {
 			if may[kind], err = p.MayRead(ctx, actor, ids); err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 		}
 	}
-	out, order := map[id.ID]seen{}, []id.ID{}
+	var out []File
 	for _, f := range list {
-		access := Hidden
 		if judge := may[f.ParentKind]; judge != nil {
-			access = judge(f.ParentID, f.ID)
+			f.access = judge(f.ParentID, f.ID)
 		} else if f.ParentKind == "" && s.rules.Can(actor, "file.read", org.Object{Owner: f.Owner}) {
-			access = Readable
+			f.access = Readable
 		}
-		if access != Hidden {
-			out[f.ID] = seen{f, access}
-			order = append(order, f.ID)
+		if f.access != Hidden {
+			out = append(out, f)
 		}
 	}
-	return out, order, nil
+	return out, nil
 }
 
 // Attachment is a file that a form names.

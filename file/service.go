@@ -35,6 +35,8 @@ type Service struct {
 	blobs  blobs
 	photos chan struct{} // photos are cleaned in memory, a few at a time
 	locks  keyed         // of resumable uploads
+
+	uploads, downloads gate
 }
 
 // New makes the service.

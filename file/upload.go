@@ -152,7 +152,7 @@ func (s *Service) Append(ctx context.Context, actor org.Actor, upload id.ID, off
 	}
 	if !u.File.IsZero() {
 		list, err := s.Get(ctx, actor, u.File)
-		f := list[u.File].File
+		f := list[u.File]
 		if err == nil && f.ID.IsZero() {
 			err = fault.Missing()
 		}
