@@ -178,7 +178,7 @@ func (w *world) still(feed *outbox.Feed) *httptest.Server {
 
 func (w *world) Form(ctx context.Context, q bun.IDB, r id.ID) (map[string]any, request.Meta, error) {
 	form, m, err := w.workflow.FormOf(ctx, q, r)
-	return form, request.Meta{Number: m.Number, Title: m.Title, Requester: m.Requester, Unit: m.Unit, Definition: m.Definition, Status: string(m.Status)}, err
+	return form, request.Meta{Number: m.Number, Title: m.Title, Requester: m.Requester, Unit: m.Unit, Definition: m.Definition, Status: string(m.Status), Amends: m.Amends}, err
 }
 
 func put(tx *store.Tx, m tell.Message) { notify.Put(tx, notify.Message(m)) }

@@ -157,7 +157,7 @@ func (w *world) actor(login string) org.Actor { return org.Actor{Person: w.peopl
 
 func (w *world) Form(ctx context.Context, q bun.IDB, r id.ID) (map[string]any, request.Meta, error) {
 	form, m, err := w.deps.Workflow.FormOf(ctx, q, r)
-	return form, request.Meta{Number: m.Number, Title: m.Title, Requester: m.Requester, Unit: m.Unit, Definition: m.Definition, Status: string(m.Status)}, err
+	return form, request.Meta{Number: m.Number, Title: m.Title, Requester: m.Requester, Unit: m.Unit, Definition: m.Definition, Status: string(m.Status), Amends: m.Amends}, err
 }
 
 func (w *world) Tell(tx *store.Tx, m repair.Message) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"kelian/internal/id"
 	"kelian/internal/store"
 	"kelian/org/calendar"
 	"kelian/workflow/flow"
@@ -106,11 +107,14 @@ func (t *thread) askDesk(r *store.Reads) func() (map[string]flow.JSON, error) {
 	if len(t.def.Facts) == 0 {
 		return func() (map[string]flow.JSON, error) { return nil, files() }
 	}
-	form := t.filled.plainForm()
+	form, own := t.filled.plainForm(), []id.ID{t.row.ID}
+	if !t.row.Amends.IsZero() {
+		own = append(own, t.row.Amends)
+	}
 	asked := make(map[string]func() (any, error), len(t.def.Facts))
 	for _, name := range t.def.Facts {
 		if source := t.svc.Facts[name]; source != nil { // nil: of a version whose desk is gone
-			asked[name] = source.AskFact(r, name, form, t.row.ID)
+			asked[name] = source.AskFact(r, name, form, own...)
 		}
 	}
 	return func() (map[string]flow.JSON, error) {

@@ -36,7 +36,7 @@ type fed struct {
 // deskFacts answers every fact the same way and counts the questions.
 type deskFacts struct{ asked []string }
 
-func (d *deskFacts) AskFact(_ *store.Reads, name string, form map[string]any, _ id.ID) func() (any, error) {
+func (d *deskFacts) AskFact(_ *store.Reads, name string, form map[string]any, _ ...id.ID) func() (any, error) {
 	d.asked = append(d.asked, name)
 	return func() (any, error) { return map[string]any{"fact": name, "fields": len(form)}, nil }
 }
@@ -86,7 +86,7 @@ func bareFed(t testing.TB, db *store.DB) *fed {
 		f.person(name, seats...)
 	}
 	f.inTx(func(_ context.Context, tx *store.Tx) error {
-		tx.QueueSQL(`INSERT INTO portfolio (unit_id, seat_id, person_id, from_at) SELECT unit.id, seat.id, ?, ? FROM unit, seat WHERE unit.code = 'technical' AND seat.name = 'fed.vice'`,
+		tx.QueueSQL(`INSERT INTO portfolio (unit_id, seat_id, person_id, from_at) SELECT unit.id, seat.id, ?, ? FROM unit, seat WHERE unit.code IN ('fed', 'technical') AND seat.name = 'fed.vice'`,
 			named("guchen"), testkit.Start.AddDate(0, -1, 0))
 		return nil
 	})

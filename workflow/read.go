@@ -320,6 +320,7 @@ type Meta struct {
 	FormRev    int
 	OpenedAt   time.Time
 	ClosedAt   time.Time
+	Amends     id.ID // zero = none
 }
 
 // FormOf gives a request's current form with personal values, as far as they
@@ -339,7 +340,7 @@ func (s *Service) FormOf(ctx context.Context, q bun.IDB, request id.ID) (map[str
 		f = f.with(known(places, values[r.ID]))
 	}
 	return f.plainForm(), Meta{Request: r.ID, Number: r.number(), Definition: r.Definition, Hash: d.Flow.Hash, Title: r.Title, Unit: r.Unit,
-		Requester: r.Requester, Status: r.Status, FormRev: r.FormRev, OpenedAt: r.OpenedAt, ClosedAt: r.ClosedAt}, nil
+		Requester: r.Requester, Status: r.Status, FormRev: r.FormRev, OpenedAt: r.OpenedAt, ClosedAt: r.ClosedAt, Amends: r.Amends}, nil
 }
 
 // known gives the personal leaves that are still there, by pointer.

@@ -20,10 +20,10 @@ import (
 // submission, e.g. whether the keeper has the thing in stock. The answer
 // becomes JSON in the request's first event, so it holds no personal data.
 //
-// AskFact adds its reads to r and answers once they have run. The request may
-// itself hold what its form asks for.
+// AskFact adds its reads to r and answers once they have run. The requests own
+// may hold what the form asks for: itself, and the one that it amends.
 type FactSource interface {
-	AskFact(r *store.Reads, name string, form map[string]any, request id.ID) func() (any, error)
+	AskFact(r *store.Reads, name string, form map[string]any, own ...id.ID) func() (any, error)
 }
 
 // Options is what the service is bound to.

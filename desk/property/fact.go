@@ -19,27 +19,28 @@ const (
 func Facts() []string { return []string{FactRoomFree, FactBoardFree, FactEquipmentFree, FactStock} }
 
 // AskFact answers a definition's question about a form, once the reads have
-// run. The request may itself hold what its form asks for; zero = none yet.
-func (s *Service) AskFact(r *store.Reads, name string, form map[string]any, request id.ID) func() (any, error) {
+// run. What the requests own hold does not stand in the way: a request's own
+// holds, and what it amends.
+func (s *Service) AskFact(r *store.Reads, name string, form map[string]any, own ...id.ID) func() (any, error) {
 	switch name {
 	case FactRoomFree:
-		return s.askAllFree(r, form, "room", request)
+		return s.askAllFree(r, form, "room", own)
 	case FactBoardFree:
-		return s.askAllFree(r, form, "board", request)
+		return s.askAllFree(r, form, "board", own)
 	case FactEquipmentFree:
-		return s.askAllFree(r, form, "equipment", request)
+		return s.askAllFree(r, form, "equipment", own)
 	case FactStock:
 		return s.askStock(r, form)
 	}
 	return func() (any, error) { return nil, fmt.Errorf("property: there is no fact %q", name) }
 }
 
-func (s *Service) askAllFree(r *store.Reads, form map[string]any, kind string, request id.ID) func() (any, error) {
+func (s *Service) askAllFree(r *store.Reads, form map[string]any, kind string, own []id.ID) func() (any, error) {
 	named := s.namedIn(form, kind)
 	free := make([]func(Want, ...Reservation) (bool, Taken), len(named))
 	for i, n := range named {
 		n.ask(r)
-		free[i] = n.askFree(r, request)
+		free[i] = n.askFree(r, own)
 	}
 	return func() (any, error) {
 		var planned []Reservation

@@ -206,7 +206,7 @@ func (n *named) found() (Want, bool) {
 }
 
 // askFree is the service's askFree for a thing that is being looked up.
-func (n *named) askFree(r *store.Reads, except id.ID) func(Want, ...Reservation) (bool, Taken) {
+func (n *named) askFree(r *store.Reads, except []id.ID) func(Want, ...Reservation) (bool, Taken) {
 	if n.kind == "" {
 		return n.s.askFree(r, "item", n.row((*Item)(nil)).Column("id"), n.want, except)
 	}

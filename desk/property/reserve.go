@@ -109,7 +109,7 @@ func (s *Service) take(ctx context.Context, tx *store.Tx, wants []Want, like Res
 // after that: a read beside the lock would not see what was waited for.
 func (s *Service) takeLocked(ctx context.Context, tx *store.Tx, wants []Want, like Reservation) ([]Reservation, error) {
 	r := store.NewReads(tx)
-	free := s.askEachFree(r, wants, id.Nil)
+	free := s.askEachFree(r, wants)
 	if err := r.Run(ctx); err != nil {
 		return nil, err
 	}
@@ -144,7 +144,7 @@ func (w Want) askLock(r *store.Reads, tx *store.Tx, row *[]thing) {
 	}
 }
 
-func (s *Service) askEachFree(r *store.Reads, wants []Want, except id.ID) []func(Want, ...Reservation) (bool, Taken) {
+func (s *Service) askEachFree(r *store.Reads, wants []Want, except ...id.ID) []func(Want, ...Reservation) (bool, Taken) {
 	free := make([]func(Want, ...Reservation) (bool, Taken), len(wants))
 	for i, w := range wants {
 		column, one := "place", w.Place
@@ -158,14 +158,14 @@ func (s *Service) askEachFree(r *store.Reads, wants []Want, except id.ID) []func
 
 // askFree reads what takes of a thing in the wanted time, and then says whether
 // the want can be met beside it and the rows planned; reservations of the
-// request except do not count against it. taken is the first thing in the way.
+// requests except do not count against it. taken is the first thing in the way.
 // column is place or item, of its id or a statement that selects it.
-func (s *Service) askFree(r *store.Reads, column string, of any, when Want, except id.ID) func(w Want, planned ...Reservation) (bool, Taken) {
+func (s *Service) askFree(r *store.Reads, column string, of any, when Want, except []id.ID) func(w Want, planned ...Reservation) (bool, Taken) {
 	var rows []Reservation
 	sel := s.db.R.NewSelect().Model((*Reservation)(nil)).Where("? = (?)", bun.Ident(column), of).Where("state IN ('HELD', 'RESERVED')").
 		Where("from_at < ? AND until_at > ?", when.Until, when.From).OrderExpr("from_at, id")
-	if !except.IsZero() {
-		sel = sel.Where("request IS NULL OR request <> ?", except)
+	if len(except) > 0 {
+		sel = sel.Where("request IS NULL OR request NOT IN (?)", bun.List(except))
 	}
 	r.Add(&rows, sel)
 	have := []int64{1}
@@ -235,6 +235,9 @@ func (s *Service) OnRequestChanged(ctx context.Context, d outbox.Delivery) error
 		}
 		switch meta.Status {
 		case "OPEN":
+			if !meta.Amends.IsZero() {
+				return nil // what it amends keeps its time and place until then
+			}
 			err = s.Hold(ctx, tx, p.Request, meta.Requester, form, now)
 			if fault.IsRule(err, "TAKEN") {
 				return s.tellClash(ctx, tx, p.Request, meta, form, now)
@@ -242,7 +245,7 @@ func (s *Service) OnRequestChanged(ctx context.Context, d outbox.Delivery) error
 		case "APPROVED":
 			// Also where the definition names another effect, as trainings do.
 			tx.QueueSQL(`UPDATE reservation SET state = 'RESERVED' WHERE request = ? AND state = 'HELD'`, p.Request)
-		case "REJECTED", "WITHDRAWN", "STOPPED":
+		case "REJECTED", "WITHDRAWN", "STOPPED", "SUPERSEDED":
 			s.Release(tx, p.Request, now)
 		}
 		return err
@@ -279,6 +282,9 @@ func (s *Service) OnApprovedReserve(ctx context.Context, d outbox.Delivery) erro
 		}
 		if err != nil {
 			return err
+		}
+		if !meta.Amends.IsZero() { // it takes the place of what it amends
+			s.Release(tx, meta.Amends, now)
 		}
 		// Events come in any order: what is held may be that of an older form.
 		err = s.Hold(ctx, tx, p.Request, meta.Requester, form, now)

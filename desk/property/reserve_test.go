@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"kelian/desk/property"
+	"kelian/desk/request"
 	"kelian/internal/fault"
 	"kelian/internal/id"
 	"kelian/internal/store"
@@ -72,6 +73,32 @@ func TestARequestHoldsItsRoomUntilItIsDecided(t *testing.T) {
 		}
 		w.status(one, "STOPPED")
 		if b := w.busy(room); len(b) != 0 {
+			t.Fatalf("%+v", b)
+		}
+	})
+}
+
+// A moved time overlaps the old one: the old one stays until the change is
+// approved, then the new one takes its place.
+func TestAnAmendmentTakesThePlaceOfWhatItAmends(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		room := w.place("A101", property.Room)
+		base := w.submit(activity("A101", "2026-10-20T14:00:00+08:00", "2026-10-20T16:00:00+08:00"))
+		w.status(base, "APPROVED", property.EffectReserve)
+		moved := activity("A101", "2026-10-20T15:00:00+08:00", "2026-10-20T17:00:00+08:00")
+		if free, err := w.fact(property.FactRoomFree, moved, base); err != nil || free != true {
+			t.Fatalf("the room is taken by what is amended: %v %v", free, err)
+		}
+		change := id.New()
+		w.requests[change] = &asked{moved, request.Meta{Title: "开放日", Requester: id.New(), Amends: base}}
+		w.status(change, "OPEN")
+		if b := w.busy(room); len(b) != 1 || b[0].Request != base || w.toldAbout("reservation.clash") != 0 {
+			t.Fatalf("%+v", b)
+		}
+		w.status(change, "APPROVED", property.EffectReserve)
+		w.status(base, "SUPERSEDED")
+		if b := w.busy(room); len(b) != 1 || b[0].Request != change || b[0].State != property.Reserved || b[0].Until.UTC().Hour() != 9 {
 			t.Fatalf("%+v", b)
 		}
 	})

@@ -123,7 +123,11 @@ func (w *world) event(topic string, payload any) {
 // fact is what a definition learns of the form.
 func (w *world) fact(name string, form map[string]any, request id.ID) (any, error) {
 	r := store.NewReads(w.db.R)
-	answer := w.svc.AskFact(r, name, form, request)
+	var own []id.ID
+	if !request.IsZero() {
+		own = append(own, request)
+	}
+	answer := w.svc.AskFact(r, name, form, own...)
 	if err := r.Run(bg); err != nil {
 		return nil, err
 	}

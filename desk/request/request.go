@@ -17,7 +17,8 @@ type Meta struct {
 	Requester  id.ID
 	Unit       string // code of the unit that asks
 	Definition string // key
-	Status     string // OPEN, RETURNED, APPROVED, REJECTED, WITHDRAWN or STOPPED
+	Status     string // OPEN, RETURNED, APPROVED, REJECTED, WITHDRAWN, STOPPED or SUPERSEDED
+	Amends     id.ID  // the approved request that it is to take the place of; zero: none
 }
 
 // Reader reads a request's present form; an absent one is fault.Missing.
