@@ -27,7 +27,7 @@ func TestTourPurchase(t *testing.T) {
 			t.Fatal(err)
 		}
 		req := out.Request
-		if !slices.Equal(f.desk.asked, []string{"stock"}) {
+		if !slices.Equal(f.desk.asked, []string{"stock", "equipment_free"}) {
 			t.Fatalf("the desks were asked %v", f.desk.asked)
 		}
 		f.decide("songlan", req, workflow.Approve, "没有库存")
@@ -64,7 +64,7 @@ func TestTourPurchase(t *testing.T) {
 
 		f.approve(req, "hejing", "guchen")
 		f.status(req, flow.Approved)
-		if got := f.events(workflow.TopicApproved, req); len(got) != 1 || !strings.Contains(got[0], `"effect":"property.purchase"`) {
+		if got := f.events(workflow.TopicApproved, req); len(got) != 2 || !strings.Contains(got[0], `"effect":"property.purchase"`) {
 			t.Fatalf("effects: %v", got)
 		}
 		form, meta, err := f.svc.FormOf(ctx, db.R, req)

@@ -124,7 +124,8 @@ func Yuan(fen int64) string {
 
 // OnApprovedPurchase handles workflow.approved with the effect
 // property.purchase: it reads the approved form and creates the purchase. A
-// request that has one already is left alone.
+// request that has one already, or asks to do something else than buy, is left
+// alone.
 func (s *Service) OnApprovedPurchase(ctx context.Context, d outbox.Delivery) error {
 	var p effectPayload
 	if err := d.Decode(&p); err != nil {
@@ -140,6 +141,9 @@ func (s *Service) OnApprovedPurchase(ctx context.Context, d outbox.Delivery) err
 		}
 		if err != nil {
 			return err
+		}
+		if action, ok := form["action"].(string); ok && action != "buy" {
+			return nil // lent or written off
 		}
 		have, err := tx.NewSelect().Model((*Purchase)(nil)).Where("request = ?", p.Request).Exists(ctx)
 		if err != nil || have {

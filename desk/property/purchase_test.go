@@ -183,6 +183,26 @@ func TestAFormThatBuysNothingIsAPermanentFault(t *testing.T) {
 	})
 }
 
+// One definition asks for loans, purchases and write-offs with both effects.
+func TestALoanIsReservedAndBuysNothing(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		projector := w.item("projector", property.Equipment, 1)
+		day := func(n int) string { return testkit.Start.AddDate(0, 0, n).In(shanghai).Format(time.DateOnly) }
+		req := w.submit(map[string]any{"action": "loan", "from": day(2), "to": day(3),
+			"items": []any{map[string]any{"name": "投影仪", "item": "projector", "qty": float64(1)}}})
+		w.status(req, "APPROVED", property.EffectPurchase, property.EffectReserve)
+		if got := w.busy(projector); len(got) != 1 || got[0].State != property.Reserved {
+			t.Fatalf("%+v", got)
+		}
+		scrap := w.submit(map[string]any{"action": "scrap", "items": []any{map[string]any{"name": "旧投影仪", "qty": float64(1)}}, "prices": []any{float64(90000)}, "total": float64(90000)})
+		w.status(scrap, "APPROVED", property.EffectPurchase, property.EffectReserve)
+		if got := w.purchases(); len(got) != 0 {
+			t.Fatalf("%+v", got)
+		}
+	})
+}
+
 func TestItemsBelongToTheirUnit(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
