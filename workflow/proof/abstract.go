@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -133,6 +134,25 @@ func (m *model) revisions() {
 	if len(all) > 1 {
 		edit(all...)
 	}
+}
+
+// touched names the steps whose votes an edit voids, and says whether the edit
+// changes anything at all.
+func (m *model) touched(edit int, st *flow.State) string {
+	out := make([]byte, len(m.steps)+1)
+	for leaf, d := range m.edits[edit].Digests {
+		if d == m.form.Digests[leaf] {
+			continue
+		}
+		out[len(m.steps)] = 1
+		for i := range m.steps {
+			voted := slices.ContainsFunc(st.Votes, func(v flow.Vote) bool { return v.Step == m.steps[i].Name })
+			if voted && flow.Covers(m.steps[i].Reads, leaf) {
+				out[i] = 1
+			}
+		}
+	}
+	return string(out)
 }
 
 func eachChoice(blocks []flow.Block, visit func(*flow.Block)) {
@@ -286,10 +306,9 @@ func (x *modelStep) at(e flow.Elector) int {
 	return -1
 }
 
-// state builds the plainest request that has the key; sendBacks is how often
-// it was sent back already.
-func (m *model) state(key string, sendBacks int) flow.State {
-	st := flow.State{Status: flow.Open, Key: m.def.Key, Hash: m.def.Hash, Requester: "requester", Forms: []flow.Form{m.form}, SendBacks: sendBacks, Seq: 1}
+// state builds the plainest request that has the key.
+func (m *model) state(key string) flow.State {
+	st := flow.State{Status: flow.Open, Key: m.def.Key, Hash: m.def.Hash, Requester: "requester", Forms: []flow.Form{m.form}, Seq: 1}
 	if key[0] == flow.Returned[0] {
 		st.Status, st.Back = flow.Returned, &flow.SentBack{To: flow.Start, Mode: flow.Redo}
 		if key[1] == flow.ReturnToMe[len(flow.ReturnToMe)-1] {

@@ -9,9 +9,10 @@ import (
 	"kelian/workflow/flow"
 )
 
-// explorer walks all states of a model, those with fewer send-backs first, so
-// that each state is met with the fewest it can have: whatever is possible
-// after more is possible then.
+// explorer walks all states of a model, those with fewer detours on the way (a
+// send-back, or an edit while it is open) first. The limit on send-backs is
+// taken as never reached: whatever a request can come to, and whatever it needs
+// to come out of it again without a detour, is then looked at.
 type explorer struct {
 	*model
 	worlds   *worlds
@@ -20,13 +21,13 @@ type explorer struct {
 	keys     []string
 	from     []int32    // the state each was first met from
 	by       []string   // the move that led there
-	backs    []int      // send-backs on that way
+	detours  []int      // on that way
 	edges    [][2]int32 // moves that are no detours
 	auto     [][2]int32 // those of deadlines alone
 	approves [][2]int32 // those that approve
 	opened   map[string]bool
 	returned map[string]bool // "step target" that was legal somewhere
-	queues   [][]int32       // states to expand, by send-backs
+	queues   [][]int32       // states to expand, by detours
 	expanded []bool
 	closed   []bool
 	improper *Finding
@@ -70,15 +71,15 @@ func (p *prover) control(w *worlds) {
 	}
 	p.report.Control = Layer{Verdict: p.verdict(before, bounded), Explored: len(x.keys)}
 	if bounded {
-		p.report.Control.Zh, p.report.Control.En = "连不退回的情形也没有查完", "not even everything without a send-back was looked at"
+		p.report.Control.Zh, p.report.Control.En = "连不退回、不修改的情形也没有查完", "not even everything without a send-back or an edit was looked at"
 		if level > 0 {
-			p.report.Control.Zh = fmt.Sprintf("查完了退回不超过 %d 次的所有情形", level-1)
-			p.report.Control.En = fmt.Sprintf("everything with at most %d send-backs was looked at", level-1)
+			p.report.Control.Zh = fmt.Sprintf("查完了退回和修改合计不超过 %d 次的所有情形", level-1)
+			p.report.Control.En = fmt.Sprintf("everything with at most %d send-backs and edits was looked at", level-1)
 		}
 	}
 }
 
-// explore gives the number of levels (send-backs) that were finished.
+// explore gives the number of levels (detours) that were finished.
 func (x *explorer) explore(b Budget) (int, error) {
 	deadline := b.Now().Add(b.Time)
 	submit := flow.Submit{By: flow.Actor{Person: "requester", Door: flow.Console}, Form: x.form}
@@ -90,7 +91,7 @@ func (x *explorer) explore(b Budget) (int, error) {
 			q := x.queues[level]
 			s := q[0]
 			x.queues[level] = q[1:]
-			if x.expanded[s] || x.backs[s] != level {
+			if x.expanded[s] || x.detours[s] != level {
 				continue
 			}
 			if len(x.keys) > b.States || b.Now().After(deadline) {
@@ -107,13 +108,19 @@ func (x *explorer) explore(b Budget) (int, error) {
 
 // expand makes every move that the state allows.
 func (x *explorer) expand(s int32) error {
-	st := x.state(x.keys[s], x.backs[s])
+	st := x.state(x.keys[s])
 	requester := flow.Actor{Person: st.Requester, Door: flow.Console}
 	name, kind := "edit", detour
 	if st.Status == flow.Returned {
 		name, kind = "resubmit", onward
 	}
-	for _, form := range x.edits {
+	seen := map[string]bool{}
+	for i, form := range x.edits {
+		if sign := x.touched(i, &st); seen[sign] {
+			continue // as far as this state goes an edit was tried that does the same
+		} else {
+			seen[sign] = true
+		}
 		if err := x.move(s, st, flow.Resubmit{By: requester, Form: form}, name, kind); err != nil {
 			return err
 		}
@@ -259,17 +266,15 @@ func (x *explorer) follow(s int32, st flow.State, events []flow.Event, name stri
 		return
 	}
 	st = flow.EvolveAll(st, events)
-	back := 0
 	for _, ev := range events {
 		switch b := ev.Body.(type) {
 		case flow.StepOpened:
 			x.opened[b.Step] = true
 		case flow.SentBack:
 			x.returned[b.Step+" "+b.To] = true
-			back = 1
 		}
 	}
-	to := x.reach(s, &st, name, back)
+	to := x.reach(s, &st, name, kind)
 	if x.improper == nil && st.Status.Final() {
 		x.proper(&st, s, name)
 	}
@@ -286,27 +291,31 @@ func (x *explorer) follow(s int32, st flow.State, events []flow.Event, name stri
 }
 
 // reach gives the number of the state, which is new or was met before with as
-// many send-backs or fewer, or else is to be looked at again.
-func (x *explorer) reach(s int32, st *flow.State, name string, back int) int32 {
+// many detours or fewer, or else is to be looked at again.
+func (x *explorer) reach(s int32, st *flow.State, name string, kind moveKind) int32 {
+	n := 0
 	if s >= 0 {
-		back += x.backs[s]
+		n = x.detours[s]
+	}
+	if kind == detour {
+		n++
 	}
 	key := x.key(st)
 	to, seen := x.index[key]
 	if !seen {
 		to = int32(len(x.keys))
 		x.index[key] = to
-		x.keys, x.from, x.by, x.backs = append(x.keys, key), append(x.from, s), append(x.by, name), append(x.backs, back)
+		x.keys, x.from, x.by, x.detours = append(x.keys, key), append(x.from, s), append(x.by, name), append(x.detours, n)
 		x.closed, x.expanded = append(x.closed, st.Status.Final()), append(x.expanded, st.Status.Final())
-	} else if x.expanded[to] || back >= x.backs[to] {
+	} else if x.expanded[to] || n >= x.detours[to] {
 		return to
 	} else {
-		x.from[to], x.by[to], x.backs[to] = s, name, back
+		x.from[to], x.by[to], x.detours[to] = s, name, n
 	}
-	for len(x.queues) <= back {
+	for len(x.queues) <= n {
 		x.queues = append(x.queues, nil)
 	}
-	x.queues[back] = append(x.queues[back], to)
+	x.queues[n] = append(x.queues[n], to)
 	return to
 }
 

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"kelian/workflow/flow"
 )
@@ -306,7 +307,7 @@ func (c *choices) choice(b *flow.Block, path answers) {
 		rest = rest.with(br.Guard, false)
 	}
 	switch {
-	case !c.possible(rest) && len(b.Branches) == 1:
+	case !c.possible(rest) && len(b.Branches) == 1 && !strings.Contains(b.Branches[0].When, "params."): // a parameter is there to be changed
 		if c.possible(path.with(b.Branches[0].Guard, true)) {
 			c.at(b, 0, Finding{Code: "GUARD_ALWAYS", Severity: Warning,
 				Zh: "条件“" + b.Branches[0].When + "”对任何表单都成立", En: "the condition “" + b.Branches[0].When + "” holds for every form"})

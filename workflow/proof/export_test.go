@@ -16,5 +16,5 @@ func (a Abstraction) Form() flow.Form    { return a.m.form }
 func (a Abstraction) Edits() []flow.Form { return a.m.edits }
 
 // Key is what is kept, State a request that has it.
-func (a Abstraction) Key(st *flow.State) string          { return a.m.key(st) }
-func (a Abstraction) State(key string, n int) flow.State { return a.m.state(key, n) }
+func (a Abstraction) Key(st *flow.State) string   { return a.m.key(st) }
+func (a Abstraction) State(key string) flow.State { return a.m.state(key) }

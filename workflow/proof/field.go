@@ -60,6 +60,9 @@ func (f *field) members() []*field {
 // absent stands for a field that is not filled in.
 type absent struct{}
 
+// present stands for an object, such as a file, whatever is in it.
+type present struct{}
+
 // mayBeAbsent says that a form can leave the field out; a default fills it in.
 func (f *field) mayBeAbsent() bool { return !f.required && f.Default == nil }
 
@@ -87,7 +90,7 @@ type cuts struct {
 }
 
 // candidates are values of the field, at least one of each cell that the cuts
-// make: int64, bool, string, the size of a list (int64), or absent.
+// make: int64, bool, string, the size of a list (int64), present or absent.
 func (f *field) candidates(c cuts) []any {
 	var out []any
 	switch f.Type {
@@ -107,6 +110,8 @@ func (f *field) candidates(c cuts) []any {
 		}
 	case "string":
 		out = f.texts(c)
+	case "object":
+		out = []any{present{}}
 	}
 	if f.mayBeAbsent() {
 		out = append(out, absent{})
@@ -250,6 +255,9 @@ func (f *field) sampleText(s sampling) string {
 		return "https://example.com/"
 	case "uuid":
 		return "00000000-0000-4000-8000-000000000000"
+	}
+	if strings.HasPrefix(f.Pattern, "^fil_") {
+		return "fil_" + strings.Repeat("0", 26)
 	}
 	if strings.Contains(f.Pattern, "[0-9a-f]{64}") {
 		return strings.Repeat("0", 64)

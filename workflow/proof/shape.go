@@ -39,7 +39,7 @@ func (p *prover) stuck(x *explorer) {
 		}
 		f := Finding{Code: "STUCK", Severity: Error, Witness: &Witness{Trace: x.trace(int32(s))},
 			Zh: "申请会停在一个再也通不过的状态", En: "a request can come to where it can no longer be approved"}
-		st := x.state(x.keys[s], 0)
+		st := x.state(x.keys[s])
 		for _, ss := range st.Steps {
 			if ss.Status == flow.StepOpen {
 				f.Step = ss.Name

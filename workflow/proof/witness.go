@@ -69,6 +69,8 @@ func (f *field) fill(c cell, s sampling) map[string]any {
 		v, given := c[m.name]
 		switch {
 		case given && v == any(absent{}):
+		case given && v == any(present{}):
+			out[m.name] = m.sample(s)
 		case given && m.Type == "array":
 			n := *m
 			n.MinItems, n.Default = int(v.(int64)), nil
