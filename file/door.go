@@ -27,11 +27,14 @@ import (
 //	HEAD   /files/uploads/{id}      Upload-Offset, Upload-Length
 //	DELETE /files/uploads/{id}
 //	GET    /files/{id}
+//	GET    /d/{token}/files/{id}    as the person to whom a decision's link was sent
 //	POST   /t/{token}/files         a stranger's photo, by the link of a repair
 //	GET    /t/{token}/files/{id}
 type Door struct {
 	Files    *Service
 	Identify func(w http.ResponseWriter, r *http.Request) (org.Actor, error)
+	// Decider is the person to whom a decision's link was sent.
+	Decider func(ctx context.Context, token string) (org.Actor, error)
 	// Refuse answers with an error; status 0 = as its code says.
 	Refuse func(w http.ResponseWriter, r *http.Request, status int, e *fault.Error)
 	// Stream takes the request out of the limits of ordinary ones.
@@ -54,6 +57,7 @@ func (d *Door) Mount(mux *http.ServeMux) {
 		"HEAD /files/uploads/{id}":   d.head,
 		"DELETE /files/uploads/{id}": d.cancel,
 		"GET /files/{id}":            d.get,
+		"GET /d/{token}/files/{id}":  d.getByDecision,
 		"POST /t/{token}/files":      d.photo,
 		"GET /t/{token}/files/{id}":  d.getByLink,
 	} {
@@ -236,6 +240,14 @@ func (d *Door) photo(w http.ResponseWriter, r *http.Request) error {
 
 func (d *Door) get(w http.ResponseWriter, r *http.Request) error {
 	actor, err := d.member(w, r)
+	if err != nil {
+		return err
+	}
+	return d.send(w, r, actor, func(file id.ID) (File, *os.File, error) { return d.Files.Open(r.Context(), actor, file) })
+}
+
+func (d *Door) getByDecision(w http.ResponseWriter, r *http.Request) error {
+	actor, err := d.Decider(r.Context(), r.PathValue("token"))
 	if err != nil {
 		return err
 	}

@@ -22,6 +22,7 @@ import (
 	"kelian/desk/sponsor"
 	"kelian/desk/tell"
 	"kelian/desk/training"
+	"kelian/file"
 	"kelian/graph"
 	"kelian/graph/guard"
 	"kelian/internal/clock"
@@ -78,6 +79,7 @@ type world struct {
 	repair   *repair.Service
 	property *property.Service
 	sponsor  *sponsor.Service
+	files    *file.Service
 	deps     graph.Deps
 	*httptest.Server
 }
@@ -116,7 +118,7 @@ func (w *world) live() *world {
 // bind makes the services as the composition root does.
 func (w *world) bind() {
 	loc := time.FixedZone("CST", 8*3600)
-	rules := org.NewTable(org.Rules(), auth.Rules(), workflow.Rules(), netmon.Rules(), repair.Rules(), property.Rules(), sponsor.Rules(), training.Rules(), notify.Rules())
+	rules := org.NewTable(org.Rules(), auth.Rules(), workflow.Rules(), netmon.Rules(), repair.Rules(), property.Rules(), sponsor.Rules(), training.Rules(), notify.Rules(), file.Rules())
 	w.auth = auth.New(w.db, w.clock, rules, auth.Options{Params: auth.Params{Memory: 64, Time: 1, Threads: 1}, Campus: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	w.property = property.New(w.db, w.clock, rules, property.Options{Location: loc, Requests: w, Tell: put})
 	w.sponsor = sponsor.New(w.db, w.clock, rules, sponsor.Options{Location: loc, Purchases: w.property, Tell: put})
@@ -125,12 +127,13 @@ func (w *world) bind() {
 		facts[f] = w.property
 	}
 	effects := append(append(property.Effects(), sponsor.Effects()...), training.Effects()...)
-	w.workflow = workflow.New(w.db, w.clock, rules, workflow.Options{Location: loc, Facts: facts, Effects: effects})
+	w.workflow = workflow.New(w.db, w.clock, rules, workflow.Options{Location: loc, Facts: facts, Effects: effects, Files: filer{w}})
+	w.files = file.New(w.db, w.clock, rules, file.Options{Dir: w.t.TempDir(), Parents: map[string]file.Parent{"req": filer{w}}})
 	w.netmon = netmon.New(w.db, w.clock, rules, netmon.Options{Policy: probe.NewPolicy(probe.PolicyOptions{AllowLoopback: true})})
 	w.repair = repair.New(w.db, w.clock, rules, repair.Options{Location: loc, Dispatcher: dispatch.New(loc, 0, nil), Teller: w, Outages: w.netmon, Purchases: w})
 	w.deps = graph.Deps{Org: org.New(w.db, w.clock, rules, loc), Auth: w.auth, Workflow: w.workflow, Netmon: w.netmon, Repair: w.repair, Property: w.property,
 		Sponsor: w.sponsor, Training: training.New(w.db, w.clock, rules, training.Options{Location: loc, Requests: w, Tell: put}),
-		Notify: notify.New(w.db, w.clock, rules, notify.Options{Zone: loc, Readers: w}), Tracer: trace.New(w.db, map[string]trace.Cards{"req": w.cards}),
+		File: w.files, Notify: notify.New(w.db, w.clock, rules, notify.Options{Zone: loc, Readers: w}), Tracer: trace.New(w.db, map[string]trace.Cards{"req": w.cards}),
 		Clock: w.clock, PartForm: partForm, Log: testkit.Quiet(), Cookie: httpd.Cookie{AllowHTTP: true}, Limits: guard.Limits{Reauthorize: 20 * time.Millisecond}}
 }
 

@@ -9,6 +9,7 @@ import (
 	"kelian/desk/property"
 	"kelian/desk/repair"
 	"kelian/desk/sponsor"
+	"kelian/file"
 	"kelian/internal/clock"
 	"kelian/internal/trace"
 	"kelian/netmon"
@@ -37,6 +38,7 @@ type Deps struct {
 	Property *property.Service
 	Sponsor  *sponsor.Service
 	Notify   *notify.Service
+	File     *file.Service
 
 	Trace *trace.Tracer
 

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net/url"
@@ -23,7 +24,7 @@ type formField struct {
 	Title    string
 	Help     string
 	Why      string // purpose and retention of a personal field
-	Input    string // text, number, money, date, datetime-local, email, tel, checkbox, area, select, fixed, group, list
+	Input    string // text, number, money, date, datetime-local, email, tel, checkbox, area, select, fixed, group, list, file
 	Value    string
 	Checked  bool
 	Required bool
@@ -31,6 +32,8 @@ type formField struct {
 	Max      int
 	Choices  []choice
 	Parts    []formField // of a group; of a list: its rows
+	Sum      string      // of a file: its digest; Value is its identifier
+	File     string      // of a file: its name
 	Error    string
 }
 
@@ -63,6 +66,7 @@ type formBuilder struct {
 	errors map[string]string   // by pointer
 	things map[string][]choice // by kind: unit, room, board, item
 	all    []org.Unit
+	file   func(string) string // the name of a file by its identifier
 }
 
 // inputs gives the form's inputs with values as decoded from JSON.
@@ -75,9 +79,6 @@ func (b *formBuilder) inputs(f *workflow.Form, values map[string]any) []formFiel
 func (b *formBuilder) fields(list []workflow.Field, at string, h *hints, values map[string]any) []formField {
 	var out []formField
 	for _, f := range list {
-		if f.Kind == "file" {
-			continue // files are attached elsewhere
-		}
 		out = append(out, b.field(f, at+"/"+f.Name, h.prop(f.Name), values[f.Name]))
 	}
 	return out
@@ -92,18 +93,24 @@ func (b *formBuilder) field(f workflow.Field, name string, h *hints, value any) 
 	if value == nil {
 		value = f.Default
 	}
-	switch f.Type {
-	case "boolean":
+	switch {
+	case f.Kind == "file" && f.Type == "object":
+		x.Input = "file"
+		inner, _ := value.(map[string]any)
+		if x.Value = plain(inner["file"]); x.Value != "" {
+			x.Sum, x.File = plain(inner["sha256"]), cmp.Or(b.file(x.Value), x.Value)
+		}
+	case f.Type == "boolean":
 		x.Input = "checkbox"
 		x.Checked, _ = value.(bool)
-	case "object":
+	case f.Type == "object":
 		x.Input = "group"
 		inner, _ := value.(map[string]any)
 		x.Parts = b.fields(f.Props, name, h, inner)
 		if !f.Required {
 			relax(x.Parts)
 		}
-	case "array":
+	case f.Type == "array":
 		x.Input = "list"
 		list, _ := value.([]any)
 		for i := range max(len(list), 1) {
@@ -249,9 +256,6 @@ func (b *formBuilder) read(f *workflow.Form, in url.Values) map[string]any {
 func (b *formBuilder) readFields(list []workflow.Field, at string, in url.Values) map[string]any {
 	out := map[string]any{}
 	for _, f := range list {
-		if f.Kind == "file" {
-			continue
-		}
 		if v := b.readField(f, at+"/"+f.Name, in); v != nil {
 			out[f.Name] = v
 		}
@@ -261,15 +265,20 @@ func (b *formBuilder) readFields(list []workflow.Field, at string, in url.Values
 
 // readField gives nil for a field that was left empty.
 func (b *formBuilder) readField(f workflow.Field, name string, in url.Values) any {
-	switch f.Type {
-	case "boolean":
+	switch {
+	case f.Kind == "file" && f.Type == "object":
+		if in.Get(name+"/file") == "" || in.Get(name+"/drop") == "true" {
+			return nil
+		}
+		return map[string]any{"file": in.Get(name + "/file"), "sha256": in.Get(name + "/sha256")}
+	case f.Type == "boolean":
 		return in.Get(name) == "true"
-	case "object":
+	case f.Type == "object":
 		if v := b.readFields(f.Props, name, in); !empty(v) {
 			return v
 		}
 		return nil
-	case "array":
+	case f.Type == "array":
 		var out []any
 		for _, i := range rows(in, name) {
 			if v := b.readField(element(f), name+"/"+strconv.Itoa(i), in); v != nil {

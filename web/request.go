@@ -4,6 +4,7 @@ import (
 	"html/template"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"kelian/internal/fault"
@@ -47,13 +48,22 @@ type waitLine struct {
 	Usually time.Duration
 }
 
+// fileDoor is where this reader downloads: who came by a decision's link, by
+// the link.
+func (c *call) fileDoor() string {
+	if token := c.r.PathValue("token"); token != "" && strings.HasPrefix(c.r.URL.Path, "/d/") {
+		return "/d/" + token + "/files/"
+	}
+	return "/files/"
+}
+
 // shower spells forms of the definition.
 func (c *call) shower(key string) (*shower, error) {
 	things, err := c.things()
 	if err != nil {
 		return nil, err
 	}
-	out := &shower{voice: c.voice(), things: things}
+	out := &shower{voice: c.voice(), things: things, file: c.fileNames(), door: c.fileDoor()}
 	if def, err := c.definition(key); err == nil {
 		out.form = def.Definition.Form
 	} else if !fault.Is(err, fault.NotFound) {

@@ -24,6 +24,8 @@ type shower struct {
 	voice
 	form   *workflow.Form      // the present definition's, for names of parts; nil = unknown
 	things map[string][]choice // names of rooms, boards and items by code
+	file   func(string) string // the name of a file, "" = none that the reader may see
+	door   string              // where files are downloaded
 }
 
 // print spells the fields of a printed form or of a request's page.
@@ -78,9 +80,26 @@ func (s *shower) value(v any, f workflow.Field) template.HTML {
 		}
 		return template.HTML(b.String() + "</ol>")
 	case map[string]any:
+		if f.Kind == "file" {
+			return s.link(x)
+		}
 		return s.object(x, f)
 	}
 	return template.HTML(strings.ReplaceAll(template.HTMLEscapeString(s.scalar(v, f)), "\n", "<br>"))
+}
+
+// link leads to a file, with the digest that was signed.
+func (s *shower) link(x map[string]any) template.HTML {
+	which, sum := plain(x["file"]), plain(x["sha256"])
+	name := ""
+	if s.file != nil {
+		name = s.file(which)
+	}
+	sum = template.HTMLEscapeString("SHA-256 " + sum[:min(16, len(sum))] + "…")
+	if name == "" {
+		return template.HTML(text{"附件已删除，或你看不到它；", "a file that was erased, or that you may not see; "}.in(s.lang) + sum)
+	}
+	return template.HTML(`<a href="` + template.HTMLEscapeString(s.door) + template.URLQueryEscaper(which) + `">` + template.HTMLEscapeString(name) + `</a> <small>` + sum + `</small>`)
 }
 
 func (s *shower) object(x map[string]any, f workflow.Field) template.HTML {

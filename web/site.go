@@ -143,6 +143,9 @@ type call struct {
 	actor org.Actor
 	err   *fault.Error // what was refused; shown on the page
 	code  int
+
+	refusedFiles map[string]string // by the field's pointer
+	done         func()            // ends what begin took
 }
 
 // ctx is the request's context.
@@ -156,6 +159,9 @@ func (s *Site) handle(h func(*call) error) http.Handler {
 		w.Header().Set("Vary", "Cookie, Accept-Language")
 		c.keepLang()
 		err := c.begin()
+		if c.done != nil {
+			defer c.done()
+		}
 		if err == nil {
 			err = h(c)
 		}
@@ -175,6 +181,11 @@ func (c *call) begin() error {
 	}
 	if c.r.Method != http.MethodPost {
 		return nil
+	}
+	if kind, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")); kind == "multipart/form-data" {
+		var err error
+		c.done, err = c.uploads()
+		return err
 	}
 	c.r.Body = http.MaxBytesReader(c.w, c.r.Body, maxForm)
 	if err := c.r.ParseForm(); err != nil {

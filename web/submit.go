@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"maps"
 	"net/url"
 	"slices"
 	"strings"
@@ -78,7 +79,9 @@ func (c *call) things() (map[string][]choice, error) {
 
 func (c *call) builder() (*formBuilder, error) {
 	things, err := c.things()
-	return &formBuilder{voice: c.voice(), errors: map[string]string{}, things: things, all: c.names().order}, err
+	b := &formBuilder{voice: c.voice(), errors: map[string]string{}, things: things, all: c.names().order, file: c.fileNames()}
+	maps.Copy(b.errors, c.refusedFiles)
+	return b, err
 }
 
 // submitPage is the form of a request, new or to be sent again.
@@ -95,6 +98,13 @@ type submitPage struct {
 	Back    string
 	Comment string
 	FormRev int
+}
+
+// Upload says that the form can send files.
+func (d submitPage) Upload() bool { return takesFiles(d.Inputs) }
+
+func takesFiles(inputs []formField) bool {
+	return slices.ContainsFunc(inputs, func(x formField) bool { return x.Input == "file" || takesFiles(x.Parts) })
 }
 
 // newRequest shows an empty form, one filled from an older request (?from=), or
@@ -176,6 +186,10 @@ func (c *call) newRequestPost() error {
 	if list, ok := strings.CutPrefix(act, "add:"); ok {
 		d.Inputs = b.inputs(form, values)
 		addRow(d.Inputs, list, b, form)
+		return c.submitForm(d)
+	}
+	if len(c.refusedFiles) > 0 {
+		c.code, d.Inputs = 422, b.inputs(form, values)
 		return c.submitForm(d)
 	}
 	if act == "send" {
@@ -327,7 +341,10 @@ func (c *call) editRequestPost() error {
 		return err
 	}
 	values := b.read(def.Definition.Form, c.r.PostForm)
-	keepFiles(def.Definition.Form, v, values)
+	if len(c.refusedFiles) > 0 {
+		c.code = 422
+		return c.editForm(values)
+	}
 	if strings.HasPrefix(c.in("act"), "add:") {
 		return c.editForm(values)
 	}
@@ -340,16 +357,6 @@ func (c *call) editRequestPost() error {
 		return c.refused(err, func() error { return c.editForm(values) })
 	}
 	return c.to("/requests/"+out.Request.TypeID(workflow.RefRequest), "resent")
-}
-
-// keepFiles leaves attachments as they are: this page does not show them.
-func keepFiles(f *workflow.Form, v *workflow.View, values map[string]any) {
-	old, _ := decodeJSON(v.Form).(map[string]any)
-	for _, fd := range f.Fields {
-		if fd.Kind == "file" && old[fd.Name] != nil {
-			values[fd.Name] = old[fd.Name]
-		}
-	}
 }
 
 // cloneRequest leads to a new form filled from this request.

@@ -155,6 +155,7 @@ var workWords = map[string]text{
 	"form.yuan":           {"（元）", "(yuan)"},
 	"form.choose":         {"请选择", "Choose"},
 	"form.addrow":         {"再加一行：%s", "Add a line: %s"},
+	"form.dropfile":       {"去掉这个附件", "Take this file away"},
 	"submit.title":        {"申请：%s", "Request: %s"},
 	"submit.again":        {"修改 %s", "Change %s"},
 	"submit.back":         {"退回的意见", "Why it was sent back"},

@@ -18,6 +18,7 @@ import (
 	"kelian/desk/request"
 	"kelian/desk/sponsor"
 	"kelian/desk/tell"
+	"kelian/file"
 	"kelian/internal/clock"
 	"kelian/internal/fault"
 	"kelian/internal/httpd"
@@ -77,7 +78,7 @@ var named = map[string]string{"zhouhang": "周航", "linxiaoman": "林小满", "
 // knows the handlers.
 func newWorld(t *testing.T, db *store.DB) *world {
 	w := &world{t: t, db: db, clock: testkit.Clock(), people: map[string]id.ID{}}
-	rules := org.NewTable(org.Rules(), auth.Rules(), workflow.Rules(), netmon.Rules(), repair.Rules(), property.Rules(), sponsor.Rules(), notify.Rules())
+	rules := org.NewTable(org.Rules(), auth.Rules(), workflow.Rules(), netmon.Rules(), repair.Rules(), property.Rules(), sponsor.Rules(), notify.Rules(), file.Rules())
 	put := func(tx *store.Tx, m tell.Message) { notify.Put(tx, notify.Message(m)) }
 	d := &w.deps
 	*d = web.Deps{PublicURL: public, Federation: "示范大学科技联合会", Location: shanghai, Secure: true, Clock: w.clock, Rules: rules, Log: testkit.Quiet()}
@@ -91,7 +92,10 @@ func newWorld(t *testing.T, db *store.DB) *world {
 		facts[f] = d.Property
 	}
 	effects := append(append([]string{"training.schedule"}, property.Effects()...), sponsor.Effects()...)
-	d.Workflow = workflow.New(db, w.clock, rules, workflow.Options{Location: shanghai, Facts: facts, Effects: effects})
+	d.Workflow = workflow.New(db, w.clock, rules, workflow.Options{Location: shanghai, Facts: facts, Effects: effects, Files: w})
+	if t != nil {
+		d.File = file.New(db, w.clock, rules, file.Options{Dir: t.TempDir(), Parents: map[string]file.Parent{"req": w}})
+	}
 	d.Netmon = netmon.New(db, w.clock, rules, netmon.Options{Location: shanghai})
 	d.Repair = repair.New(db, w.clock, rules, repair.Options{Location: shanghai, Teller: w, Outages: d.Netmon, Incidents: w, Purchases: w})
 	d.PartForm = func(text string, amount int64, ticket string) (string, string, map[string]any) {

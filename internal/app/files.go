@@ -78,7 +78,7 @@ func (x attachments) AskAttach(r *store.Reads, owner, request id.ID, list []work
 
 // fileDoor is /files and the photos below a reporter's link.
 func (a *App) fileDoor(pages *web.Site) *file.Door {
-	return &file.Door{Files: a.File, Identify: a.identify, Log: a.Log,
+	return &file.Door{Files: a.File, Identify: a.identify, Decider: a.decider, Log: a.Log,
 		Refuse: func(w http.ResponseWriter, r *http.Request, status int, e *fault.Error) {
 			if status == 0 {
 				status = httpd.Status(e)
@@ -87,6 +87,16 @@ func (a *App) fileDoor(pages *web.Site) *file.Door {
 		},
 		Stream: func(w http.ResponseWriter, r *http.Request) func() { return httpd.NewStream(w, r).Done },
 	}
+}
+
+// decider is the person to whom a decision's link was sent, while it shows the
+// request.
+func (a *App) decider(ctx context.Context, token string) (org.Actor, error) {
+	l, err := a.Workflow.Link(ctx, token)
+	if err == nil && l.View == nil {
+		err = fault.Missing()
+	}
+	return org.Actor{Person: l.Person, Lang: httpd.Lang(ctx)}, err
 }
 
 // identify finds out who sends a request: by an API token, a session as a

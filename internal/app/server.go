@@ -29,7 +29,7 @@ func (a *App) server(health *httpd.Health) (*httpd.Server, error) {
 	pages := web.New(web.Deps{
 		PublicURL: a.Config.PublicURL, Federation: a.Config.FederationName, Location: a.Config.Timezone, Secure: a.Config.Secure(), AllowHTTP: a.Config.AllowHTTP,
 		Clock: a.Clock, Log: a.Log, Rules: a.Rules, Org: a.Org, Auth: a.Auth, Workflow: a.Workflow, Netmon: a.Netmon, Repair: a.Repair,
-		Property: a.Property, Sponsor: a.Sponsor, Notify: a.Notify, Trace: a.Tracer, Installer: installer{a}, Demo: a.options.Demo,
+		Property: a.Property, Sponsor: a.Sponsor, Notify: a.Notify, File: a.File, Trace: a.Tracer, Installer: installer{a}, Demo: a.options.Demo,
 		PartForm: func(text string, amount int64, ticket string) (string, string, map[string]any) {
 			return partDefinition, partUnit, PartForm(text, amount, ticket)
 		},

@@ -76,13 +76,13 @@ func (o *Origins) Handler(next http.Handler, page ErrorPage) http.Handler {
 			r = withoutCookies(r)
 			h := w.Header()
 			h.Set("Access-Control-Allow-Origin", origin)
-			h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After")
+			h.Set("Access-Control-Expose-Headers", "X-Request-Id, Retry-After, ETag, Location, Upload-Offset, Upload-Length")
 			// A page elsewhere reads the answer, so the default of
 			// same-origin would take it away again.
 			h.Set("Cross-Origin-Resource-Policy", "cross-origin")
 			if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" {
-				h.Set("Access-Control-Allow-Methods", "GET, POST, PATCH")
-				h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept-Language")
+				h.Set("Access-Control-Allow-Methods", "GET, POST, PATCH, DELETE")
+				h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Accept-Language, Range, If-None-Match, Upload-Length, Upload-Offset, Upload-SHA256")
 				h.Set("Access-Control-Max-Age", "600")
 				w.WriteHeader(http.StatusNoContent)
 				return
