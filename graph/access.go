@@ -55,7 +55,7 @@ var scopes = map[string]string{
 	"Mutation.issueReset": "auth", "Mutation.closeAccount": "auth", "Mutation.importRoster": "auth", "Mutation.confirmClaims": "auth",
 	"Mutation.startTenure": "org", "Mutation.endTenure": "org", "Mutation.setPortfolio": "org", "Mutation.setLiaison": "org", "Mutation.setUnit": "org",
 	"Mutation.delegateSeat": "org", "Mutation.endDelegation": "org", "Mutation.reportAbsence": "org", "Mutation.endAbsence": "org",
-	"Mutation.addPerson": "org", "Mutation.correctPerson": "org", "Mutation.setSkill": "org", "Mutation.setFreeHours": "org", "Mutation.setCalendar": "org",
+	"Mutation.addPerson": "org", "Mutation.correctPerson": "org", "Mutation.setSkill": "org", "Mutation.setFreeHours": "org", "Mutation.setCalendar": "org", "Mutation.importHolidays": "org",
 	"Mutation.exportPerson": "org", "Mutation.erasePerson": "org", "Mutation.askRight": "org", "Mutation.answerRight": "org",
 	"Mutation.submitRequest": "workflow", "Mutation.decideTask": "workflow", "Mutation.resubmitRequest": "workflow",
 	"Mutation.withdrawRequest": "workflow", "Mutation.commentRequest": "workflow", "Mutation.publishWorkflow": "workflow",

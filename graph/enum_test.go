@@ -45,6 +45,8 @@ var enumSources = map[string]enumSource{
 	"UnitKind":            {constants: "org.UnitKind"},
 	"TenureKind":          {constants: "org.TenureKind"},
 	"PersonKind":          {constants: "org.PersonKind"},
+	"SeatKind":            {constants: "org/calendar.Kind"},
+	"Pace":                {constants: "org/calendar.Pace"},
 	"WeekParity":          {check: "free_hour.parity"},
 	"RightKind":           {check: "rights_request.kind"},
 	"RepairState":         {constants: "desk/repair.State"},

@@ -8,7 +8,6 @@ import (
 	"kelian/internal/fault"
 	"kelian/internal/id"
 	"kelian/org"
-	"kelian/org/calendar"
 )
 
 // done is the payload of a mutation that makes nothing to show.
@@ -108,32 +107,6 @@ func contactOf(c org.Contact) (model.Contact, bool) {
 // contact reads a contact of the input.
 func contact(c model.ContactInput) org.Contact {
 	return org.Contact{Kind: contactKinds[c.Kind], Value: c.Value}
-}
-
-func calendarOf(s calendar.Settings) model.Calendar {
-	return model.Calendar{
-		Terms: each(s.Terms, func(t calendar.Term) model.Term {
-			out := model.Term{Name: t.Name, First: t.First, Weeks: t.Weeks}
-			if t.ExamWeek > 0 {
-				out.ExamWeek = &t.ExamWeek
-			}
-			return out
-		}),
-		Days: each(s.Days, func(d calendar.Day) model.CalendarDay {
-			return model.CalendarDay{Name: d.Name, Date: d.Date, Off: d.Off}
-		}),
-	}
-}
-
-func settingsOf(in model.SetCalendarInput) calendar.Settings {
-	return calendar.Settings{
-		Terms: each(in.Terms, func(t model.TermInput) calendar.Term {
-			return calendar.Term{Name: t.Name, First: t.First, Weeks: t.Weeks, ExamWeek: or(t.ExamWeek)}
-		}),
-		Days: each(in.Days, func(d model.CalendarDayInput) calendar.Day {
-			return calendar.Day{Name: d.Name, Date: d.Date, Off: d.Off}
-		}),
-	}
 }
 
 // corrections are the fields that a correction names.

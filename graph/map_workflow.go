@@ -72,7 +72,7 @@ func (r *Resolver) task(ctx context.Context, request id.ID, s workflow.StepView,
 
 func stepOf(s workflow.StepView) model.Step {
 	return model.Step{Name: s.Name, Title: text(s.Title.Zh, s.Title.En), State: model.StepState(strings.ToUpper(string(s.Status))), Round: s.Round,
-		OpenedAt: s.OpenedAt, SettledAt: when(s.SettledAt), DueAt: when(s.DueAt), Overdue: s.Overdue}
+		OpenedAt: s.OpenedAt, SettledAt: when(s.SettledAt), DueAt: when(s.DueAt), DueRule: ruleOrNil(s.DueRule), Overdue: s.Overdue}
 }
 
 func (r *Resolver) decision(ctx context.Context, step string, d *workflow.DecisionView) model.Decision {
@@ -129,7 +129,7 @@ func (r *Resolver) forecast(ctx context.Context, definition, unit string, form m
 	}
 	out := model.Forecast{TypicalHours: v.Typical.Hours(), Problems: fieldErrors(langOf(ctx), []string{"form"}, v.Problems)}
 	for _, s := range v.Steps {
-		x := model.ForecastStep{Step: s.Step, Title: text(s.Title.Zh, s.Title.En), Stage: s.Stage, Seats: s.Ask, DueAt: when(s.DueAt), Short: s.Short,
+		x := model.ForecastStep{Step: s.Step, Title: text(s.Title.Zh, s.Title.En), Stage: s.Stage, Seats: s.Ask, DueAt: when(s.DueAt), DueRule: ruleOrNil(s.DueRule), Short: s.Short,
 			People: each(s.People, func(w workflow.Who) model.Person { return r.person(ctx, w.Person, w.Name) })}
 		if s.Typical.Took > 0 {
 			h := s.Typical.Took.Hours()

@@ -7,11 +7,10 @@ package graph
 
 import (
 	"context"
-	"strings"
-
 	"kelian/graph/model"
 	"kelian/workflow"
 	"kelian/workflow/flow"
+	"strings"
 )
 
 // TransferTask is the resolver for the transferTask field.

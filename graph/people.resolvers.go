@@ -159,8 +159,18 @@ func (r *mutationResolver) SetCalendar(ctx context.Context, input model.SetCalen
 	if err != nil || refused != nil {
 		return model.CalendarPayload{UserErrors: refused}, err
 	}
-	out := calendarOf(settings)
-	return model.CalendarPayload{Calendar: &out}, nil
+	out, err := r.calendar(ctx)
+	return model.CalendarPayload{Calendar: &out}, err
+}
+
+// ImportHolidays is the resolver for the importHolidays field.
+func (r *mutationResolver) ImportHolidays(ctx context.Context, input model.ImportHolidaysInput) (model.ImportHolidaysPayload, error) {
+	out, err := r.importHolidays(ctx, input)
+	refused, err := r.refusals(ctx, err)
+	if err != nil || refused != nil {
+		return model.ImportHolidaysPayload{UserErrors: refused}, err
+	}
+	return out, nil
 }
 
 // People is the resolver for the people field.
@@ -184,6 +194,5 @@ func (r *queryResolver) Absences(ctx context.Context) ([]model.Absence, error) {
 
 // Calendar is the resolver for the calendar field.
 func (r *queryResolver) Calendar(ctx context.Context) (model.Calendar, error) {
-	s, err := r.Org.Settings(ctx)
-	return calendarOf(s), err
+	return r.calendar(ctx)
 }

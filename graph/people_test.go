@@ -183,6 +183,53 @@ func TestFreeHoursAndTheCalendar(t *testing.T) {
 	}
 }
 
+// Hours of a kind of seat are set and shown; the others keep theirs.
+func TestHoursOfSeatsAreSettings(t *testing.T) {
+	w := newWorld(t, testkit.SQLite(t))
+	const selection = `calendar{hours{kind exams break working{fromMinute toMinute}} notices{year}}`
+	a := w.good("", `{`+selection+`}`, nil)
+	if a.at("calendar", "hours", 0, "kind") != "STUDENT" || a.at("calendar", "hours", 0, "exams") != "HALF" || a.at("calendar", "notices", 2, "year") != float64(2026) {
+		t.Error(a.Body)
+	}
+	in := vars{"terms": []vars{}, "hours": []vars{{"kind": "TEACHER", "working": []vars{{"fromMinute": 540, "toMinute": 600}}}}, "idempotencyKey": w.key()}
+	a = w.did("hejing", "setCalendar", selection, in)
+	if a.at("setCalendar", "calendar", "hours", 1, "working", 0, "toMinute") != float64(600) || a.at("setCalendar", "calendar", "hours", 3, "working", 0, "toMinute") != float64(600) ||
+		a.at("setCalendar", "calendar", "hours", 0, "working", 0, "toMinute") != float64(840) {
+		t.Error(a.Body)
+	}
+	in["hours"], in["idempotencyKey"] = []vars{{"kind": "TEACHER", "working": []vars{}}}, w.key()
+	if a := w.change("hejing", "setCalendar", "__typename", in); a.code() != "BAD_USER_INPUT" {
+		t.Error("a working day without hours: " + a.Body)
+	}
+}
+
+// A notice is tried out and imported by who keeps the calendar.
+func TestHolidaysAreImported(t *testing.T) {
+	w := newWorld(t, testkit.SQLite(t))
+	days := []vars{{"name": "元旦", "date": "2027-01-01", "isOffDay": true}, {"name": "元旦", "date": "2027-01-02", "isOffDay": true}}
+	in := vars{"notice": vars{"year": 2027, "papers": []string{"https://www.gov.cn/"}, "days": days}, "dryRun": true, "idempotencyKey": w.key()}
+	const selection = `notice{year days{name date off}} movesTotal moves{number step{zh} from to rule{provisional text{zh en}}}`
+	if a := w.change("pan", "importHolidays", selection, in); a.code() != "FORBIDDEN" {
+		t.Error(a.Body)
+	}
+	years := func() int {
+		list, _ := w.good("", `{calendar{notices{year}}}`, nil).at("calendar", "notices").([]any)
+		return len(list)
+	}
+	known := years()
+	if a := w.did("hejing", "importHolidays", selection, in); a.at("importHolidays", "notice") != nil || years() != known {
+		t.Error("the dry run: " + a.Body)
+	}
+	in["dryRun"], in["idempotencyKey"] = false, w.key()
+	if a := w.did("hejing", "importHolidays", selection, in); a.at("importHolidays", "notice", "days", 1, "date") != "2027-01-02" || years() != known+1 {
+		t.Error(a.Body)
+	}
+	in["notice"], in["idempotencyKey"] = vars{"year": 2027, "days": []vars{}}, w.key()
+	if a := w.change("hejing", "importHolidays", selection, in); a.code() != "BAD_USER_INPUT" {
+		t.Error("a year that is not announced: " + a.Body)
+	}
+}
+
 func TestPeopleHaveTheirRights(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)

@@ -162,8 +162,11 @@ func TestDefinitionsArePublishedWithTheirMistakesNamed(t *testing.T) {
 	if a := w.as("pan", publish, vars{"yaml": "key: x\n", "key": w.key()}); a.code() != "FORBIDDEN" {
 		t.Error(a.Body)
 	}
-	f := w.good("zhouhang", `query($f:JSON!){forecast(workflow:"office.property",unit:"technical.information",form:$f){steps{step stage people{name} seats} problems{path}}}`,
+	f := w.good("zhouhang", `query($f:JSON!){forecast(workflow:"office.property",unit:"technical.information",form:$f){steps{step stage people{name} seats dueRule{text{zh en} provisional}} problems{path}}}`,
 		vars{"f": form(t, fmt.Sprintf(switches, 86000, 86000))})
+	if f.at("forecast", "steps", 0, "dueRule", "text", "zh") != "1 个工作日，学生时段" || f.at("forecast", "steps", 0, "dueRule", "provisional") != false {
+		t.Error(f.Body)
+	}
 	if f.at("forecast", "steps", 0, "people", 0, "name") != "宋岚" || f.at("forecast", "steps", 2, "people", 0, "name") != "顾晨" || len(f.at("forecast", "problems").([]any)) != 0 {
 		t.Error(f.Body)
 	}

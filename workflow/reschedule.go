@@ -21,8 +21,9 @@ type reschedulePayload struct {
 	Request id.ID `json:"request"`
 }
 
-// DueMove is an open step whose time another calendar moves, or confirms: then
-// From and To are the same and only the rule differs.
+// DueMove is an open step, or a report that is owed (Step flow.CloseOutTimer),
+// whose time another calendar moves, or confirms: then From and To are the same
+// and only the rule differs.
 type DueMove struct {
 	Request      id.ID
 	Number       string
@@ -35,7 +36,7 @@ type DueMove struct {
 // rescheduleBatch bounds how many open requests are in memory at a time.
 const rescheduleBatch = 500
 
-// DueMoves says which due times of open requests a calendar would move, in the
+// DueMoves says which due times of requests a calendar would move, in the
 // order of the requests: what OnCalendarChanged does, asked of the same rules.
 // It is for those who may change the calendar; the caller has checked that.
 func (s *Service) DueMoves(ctx context.Context, cal *calendar.Calendar) ([]DueMove, error) {
@@ -44,7 +45,8 @@ func (s *Service) DueMoves(ctx context.Context, cal *calendar.Calendar) ([]DueMo
 	var after id.ID
 	for {
 		var rows []row
-		q := s.db.R.NewSelect().Model(&rows).ExcludeColumn("form", "apart", "search").Where("status = ?", flow.Open)
+		q := s.db.R.NewSelect().Model(&rows).ExcludeColumn("apart", "search").
+			Where("(status = ? OR status = ? AND close_out_due IS NOT NULL AND closed_out_at IS NULL)", flow.Open, flow.Approved)
 		if !after.IsZero() {
 			q = q.Where("id > ?", after)
 		}
@@ -75,27 +77,33 @@ func (s *Service) movesOf(ctx context.Context, r *row, cal *calendar.Calendar, n
 	if err != nil {
 		return nil, err
 	}
-	events, err := flow.Decide(d.Flow, st, reschedule(d, st, cal), flow.Facts{Now: now})
+	events, err := flow.Decide(d.Flow, st, reschedule(d, st, stored(r.Form), cal), flow.Facts{Now: now})
 	if err != nil {
 		return nil, err
 	}
 	var out []DueMove
 	for _, ev := range events {
 		b, ok := ev.Body.(flow.Rescheduled)
-		step := d.Flow.Step(b.Step)
-		if !ok || step == nil {
+		if !ok {
 			continue
 		}
-		from := st.Step(b.Step).Due
-		out = append(out, DueMove{Request: r.ID, Number: r.number(), Step: b.Step, Title: step.Title, From: from.At, To: b.Due.At,
-			Before: ReadDueRule(from.By), Rule: ReadDueRule(b.Due.By)})
+		m := DueMove{Request: r.ID, Number: r.number(), Step: b.Step, Title: flow.Text{Zh: "结项报告", En: "Close-out report"}, To: b.Due.At, Rule: ReadDueRule(b.Due.By)}
+		var from flow.Due
+		if step := d.Flow.Step(b.Step); step != nil {
+			m.Title, from = step.Title, st.Step(b.Step).Due
+		} else {
+			from = st.CloseOut.Due
+		}
+		m.From, m.Before = from.At, ReadDueRule(from.By)
+		out = append(out, m)
 	}
 	return out, nil
 }
 
-// reschedule reckons anew when each open step is due, as of its opening.
-func reschedule(d *Definition, st flow.State, cal *calendar.Calendar) flow.Reschedule {
-	out := flow.Reschedule{By: flow.Actor{Door: flow.System}, Due: map[string]flow.Due{}}
+// reschedule reckons anew when each open step is due, as of its opening, and
+// the report that is owed.
+func reschedule(d *Definition, st flow.State, form Filled, cal *calendar.Calendar) flow.Reschedule {
+	out := flow.Reschedule{By: flow.Actor{Door: flow.System}, Due: map[string]flow.Due{flow.CloseOutTimer: closeOutDue(d, form, cal)}}
 	for _, ss := range st.Steps {
 		if step := d.Flow.Step(ss.Name); step != nil && ss.Status == flow.StepOpen {
 			out.Due[ss.Name] = dueOf(d, step, cal, ss.OpenedAt)
@@ -149,7 +157,7 @@ func (s *Service) OnReschedule(ctx context.Context, d outbox.Delivery) error {
 		if err != nil {
 			return Outcome{}, err
 		}
-		if err := t.apply(ctx, reschedule(t.def, t.st, cal), flow.Facts{Now: now}); err != nil {
+		if err := t.apply(ctx, reschedule(t.def, t.st, t.filled, cal), flow.Facts{Now: now}); err != nil {
 			return Outcome{}, err
 		}
 		return t.outcome(), t.save("workflow.reschedule", false)

@@ -136,6 +136,28 @@ func TestANoticeMovesOpenDueTimes(t *testing.T) {
 	})
 }
 
+// A report that is owed moves as a step does: the trip is on the 20th of
+// November, so it is due on the 24th, and a day of work at the weekend before
+// makes it the 23rd.
+func TestANoticeMovesTheReportThatIsOwed(t *testing.T) {
+	outbox.Route(calendar.TopicChanged, "workflow")
+	outbox.Route(workflow.TopicReschedule, "workflow")
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		f, req := withTrip(t, db)
+		f.approve(req, "shenyue")
+		f.grant(req)
+		due := func() string { return chinese(f.view("ling", req).CloseOutDue) }
+		if got := due(); got != "2026-11-24 22:00" {
+			t.Fatalf("the report is due on %s", got)
+		}
+		f.announce(`{"year": 2026, "days": [{"name": "x", "date": "2026-11-21", "isOffDay": false}, {"name": "x", "date": "2026-11-28", "isOffDay": true}]}`)
+		if got := due(); got != "2026-11-23 22:00" {
+			t.Fatalf("after the notice it is due on %s", got)
+		}
+		f.sound(req)
+	})
+}
+
 // A step that another process opens by the calendar in its memory, just after
 // the notice, is found by the second look.
 func TestAStepOpenedByAnOldCalendarFollows(t *testing.T) {

@@ -82,6 +82,7 @@ type MutationResolver interface {
 	SetSkill(ctx context.Context, input model.SetSkillInput) (model.PersonPayload, error)
 	SetFreeHours(ctx context.Context, input model.SetFreeHoursInput) (model.ViewerPayload, error)
 	SetCalendar(ctx context.Context, input model.SetCalendarInput) (model.CalendarPayload, error)
+	ImportHolidays(ctx context.Context, input model.ImportHolidaysInput) (model.ImportHolidaysPayload, error)
 	SubmitRepair(ctx context.Context, input model.SubmitRepairInput) (model.SubmitRepairPayload, error)
 	TriageRepair(ctx context.Context, input model.TriageRepairInput) (model.RepairTicketPayload, error)
 	AssignRepair(ctx context.Context, input model.AssignRepairInput) (model.RepairTicketPayload, error)
@@ -645,6 +646,20 @@ func (ec *executionContext) field_Mutation_exportPerson_args(ctx context.Context
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.ExportPersonInput, error) {
 			return ec.unmarshalNExportPersonInput2kelianᚋgraphᚋmodelᚐExportPersonInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_importHolidays_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.ImportHolidaysInput, error) {
+			return ec.unmarshalNImportHolidaysInput2kelianᚋgraphᚋmodelᚐImportHolidaysInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -4594,6 +4609,50 @@ func (ec *executionContext) fieldContext_Mutation_setCalendar(ctx context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _Mutation_importHolidays(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_importHolidays(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ImportHolidays(ctx, fc.Args["input"].(model.ImportHolidaysInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.ImportHolidaysPayload) graphql.Marshaler {
+			return ec.marshalNImportHolidaysPayload2kelianᚋgraphᚋmodelᚐImportHolidaysPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_importHolidays(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_ImportHolidaysPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_importHolidays_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Mutation_submitRepair(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -7974,6 +8033,13 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 		case "setCalendar":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_setCalendar(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "importHolidays":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_importHolidays(ctx, field)
 			})
 			if out.Values[i] == graphql.Null {
 				out.Invalids++

@@ -254,6 +254,70 @@ func (ec *executionContext) fieldContext_Calendar_days(_ context.Context, field 
 	return fc, nil
 }
 
+func (ec *executionContext) _Calendar_hours(ctx context.Context, field graphql.CollectedField, obj *model.Calendar) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Calendar_hours(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Hours, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.SeatHours) graphql.Marshaler {
+			return ec.marshalNSeatHours2ᚕkelianᚋgraphᚋmodelᚐSeatHoursᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Calendar_hours(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Calendar",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_SeatHours(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Calendar_notices(ctx context.Context, field graphql.CollectedField, obj *model.Calendar) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Calendar_notices(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Notices, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.HolidayNotice) graphql.Marshaler {
+			return ec.marshalNHolidayNotice2ᚕkelianᚋgraphᚋmodelᚐHolidayNoticeᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Calendar_notices(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Calendar",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_HolidayNotice(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _CalendarDay_name(ctx context.Context, field graphql.CollectedField, obj *model.CalendarDay) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -731,6 +795,162 @@ func (ec *executionContext) fieldContext_DonePayload_userErrors(_ context.Contex
 	return fc, nil
 }
 
+func (ec *executionContext) _DueMove_request(ctx context.Context, field graphql.CollectedField, obj *model.DueMove) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DueMove_request(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Request, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNID2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DueMove_request(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DueMove", field, false, false, "ID")
+}
+
+func (ec *executionContext) _DueMove_number(ctx context.Context, field graphql.CollectedField, obj *model.DueMove) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DueMove_number(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Number, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DueMove_number(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DueMove", field, false, false, "String")
+}
+
+func (ec *executionContext) _DueMove_step(ctx context.Context, field graphql.CollectedField, obj *model.DueMove) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DueMove_step(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Step, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.Text) graphql.Marshaler {
+			return ec.marshalNText2kelianᚋgraphᚋmodelᚐText(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DueMove_step(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DueMove",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Text(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DueMove_from(ctx context.Context, field graphql.CollectedField, obj *model.DueMove) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DueMove_from(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.From, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DueMove_from(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DueMove", field, false, false, "Time")
+}
+
+func (ec *executionContext) _DueMove_to(ctx context.Context, field graphql.CollectedField, obj *model.DueMove) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DueMove_to(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.To, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v time.Time) graphql.Marshaler {
+			return ec.marshalNTime2timeᚐTime(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DueMove_to(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DueMove", field, false, false, "Time")
+}
+
+func (ec *executionContext) _DueMove_rule(ctx context.Context, field graphql.CollectedField, obj *model.DueMove) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DueMove_rule(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Rule, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.DueRule) graphql.Marshaler {
+			return ec.marshalNDueRule2kelianᚋgraphᚋmodelᚐDueRule(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DueMove_rule(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DueMove",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DueRule(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _FreeHour_weekday(ctx context.Context, field graphql.CollectedField, obj *model.FreeHour) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -821,6 +1041,249 @@ func (ec *executionContext) _FreeHour_toMinute(ctx context.Context, field graphq
 }
 func (ec *executionContext) fieldContext_FreeHour_toMinute(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("FreeHour", field, false, false, "Int")
+}
+
+func (ec *executionContext) _HolidayNotice_year(ctx context.Context, field graphql.CollectedField, obj *model.HolidayNotice) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_HolidayNotice_year(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Year, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_HolidayNotice_year(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("HolidayNotice", field, false, false, "Int")
+}
+
+func (ec *executionContext) _HolidayNotice_papers(ctx context.Context, field graphql.CollectedField, obj *model.HolidayNotice) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_HolidayNotice_papers(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Papers, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []string) graphql.Marshaler {
+			return ec.marshalNString2ᚕstringᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_HolidayNotice_papers(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("HolidayNotice", field, false, false, "String")
+}
+
+func (ec *executionContext) _HolidayNotice_days(ctx context.Context, field graphql.CollectedField, obj *model.HolidayNotice) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_HolidayNotice_days(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Days, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.CalendarDay) graphql.Marshaler {
+			return ec.marshalNCalendarDay2ᚕkelianᚋgraphᚋmodelᚐCalendarDayᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_HolidayNotice_days(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "HolidayNotice",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_CalendarDay(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _HourSpan_fromMinute(ctx context.Context, field graphql.CollectedField, obj *model.HourSpan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_HourSpan_fromMinute(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.FromMinute, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_HourSpan_fromMinute(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("HourSpan", field, false, false, "Int")
+}
+
+func (ec *executionContext) _HourSpan_toMinute(ctx context.Context, field graphql.CollectedField, obj *model.HourSpan) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_HourSpan_toMinute(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.ToMinute, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_HourSpan_toMinute(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("HourSpan", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ImportHolidaysPayload_notice(ctx context.Context, field graphql.CollectedField, obj *model.ImportHolidaysPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ImportHolidaysPayload_notice(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Notice, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.HolidayNotice) graphql.Marshaler {
+			return ec.marshalOHolidayNotice2ᚖkelianᚋgraphᚋmodelᚐHolidayNotice(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ImportHolidaysPayload_notice(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ImportHolidaysPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_HolidayNotice(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ImportHolidaysPayload_moves(ctx context.Context, field graphql.CollectedField, obj *model.ImportHolidaysPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ImportHolidaysPayload_moves(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Moves, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.DueMove) graphql.Marshaler {
+			return ec.marshalNDueMove2ᚕkelianᚋgraphᚋmodelᚐDueMoveᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ImportHolidaysPayload_moves(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ImportHolidaysPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DueMove(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _ImportHolidaysPayload_movesTotal(ctx context.Context, field graphql.CollectedField, obj *model.ImportHolidaysPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ImportHolidaysPayload_movesTotal(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.MovesTotal, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ImportHolidaysPayload_movesTotal(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("ImportHolidaysPayload", field, false, false, "Int")
+}
+
+func (ec *executionContext) _ImportHolidaysPayload_userErrors(ctx context.Context, field graphql.CollectedField, obj *model.ImportHolidaysPayload) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ImportHolidaysPayload_userErrors(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.UserErrors, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.UserError) graphql.Marshaler {
+			return ec.marshalNUserError2ᚕkelianᚋgraphᚋmodelᚐUserErrorᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ImportHolidaysPayload_userErrors(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ImportHolidaysPayload",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return nil, errors.New("FieldContext.Child cannot be called on type INTERFACE")
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Liaison_person(ctx context.Context, field graphql.CollectedField, obj *model.Liaison) (ret graphql.Marshaler) {
@@ -1064,6 +1527,139 @@ func (ec *executionContext) _Portfolio_until(ctx context.Context, field graphql.
 }
 func (ec *executionContext) fieldContext_Portfolio_until(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Portfolio", field, false, false, "Time")
+}
+
+func (ec *executionContext) _SeatHours_kind(ctx context.Context, field graphql.CollectedField, obj *model.SeatHours) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SeatHours_kind(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Kind, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.SeatKind) graphql.Marshaler {
+			return ec.marshalNSeatKind2kelianᚋgraphᚋmodelᚐSeatKind(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SeatHours_kind(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SeatHours", field, false, false, "SeatKind")
+}
+
+func (ec *executionContext) _SeatHours_working(ctx context.Context, field graphql.CollectedField, obj *model.SeatHours) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SeatHours_working(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Working, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.HourSpan) graphql.Marshaler {
+			return ec.marshalNHourSpan2ᚕkelianᚋgraphᚋmodelᚐHourSpanᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SeatHours_working(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SeatHours",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_HourSpan(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SeatHours_free(ctx context.Context, field graphql.CollectedField, obj *model.SeatHours) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SeatHours_free(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Free, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.HourSpan) graphql.Marshaler {
+			return ec.marshalNHourSpan2ᚕkelianᚋgraphᚋmodelᚐHourSpanᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SeatHours_free(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "SeatHours",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_HourSpan(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _SeatHours_exams(ctx context.Context, field graphql.CollectedField, obj *model.SeatHours) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SeatHours_exams(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Exams, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.Pace) graphql.Marshaler {
+			return ec.marshalNPace2kelianᚋgraphᚋmodelᚐPace(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SeatHours_exams(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SeatHours", field, false, false, "Pace")
+}
+
+func (ec *executionContext) _SeatHours_break(ctx context.Context, field graphql.CollectedField, obj *model.SeatHours) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_SeatHours_break(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Break, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.Pace) graphql.Marshaler {
+			return ec.marshalNPace2kelianᚋgraphᚋmodelᚐPace(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_SeatHours_break(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("SeatHours", field, false, false, "Pace")
 }
 
 func (ec *executionContext) _Skill_name(ctx context.Context, field graphql.CollectedField, obj *model.Skill) (ret graphql.Marshaler) {
@@ -2228,6 +2824,115 @@ func UnmarshalFreeHourInput(ctx context.Context, raw any) (model.FreeHourInput, 
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputHourSpanInput(ctx context.Context, obj any) (model.HourSpanInput, error) {
+	var it model.HourSpanInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	fieldsInOrder := [...]string{"fromMinute", "toMinute"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "fromMinute":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("fromMinute"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.FromMinute = data
+		case "toMinute":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("toMinute"))
+			data, err := ec.unmarshalNInt2int(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ToMinute = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalHourSpanInput unmarshals raw into the HourSpanInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalHourSpanInput(ctx context.Context, raw any) (model.HourSpanInput, error) {
+	var out model.HourSpanInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "HourSpanInput", raw, &out)
+	return out, err
+}
+
+func (ec *executionContext) unmarshalInputImportHolidaysInput(ctx context.Context, obj any) (model.ImportHolidaysInput, error) {
+	var it model.ImportHolidaysInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["dryRun"]; !present {
+		asMap["dryRun"] = false
+	}
+
+	fieldsInOrder := [...]string{"notice", "dryRun", "idempotencyKey"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "notice":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("notice"))
+			data, err := ec.unmarshalNJSON2interface(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Notice = data
+		case "dryRun":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("dryRun"))
+			data, err := ec.unmarshalNBoolean2bool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.DryRun = data
+		case "idempotencyKey":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
+			data, err := ec.unmarshalNIdempotencyKey2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.IdempotencyKey = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalImportHolidaysInput unmarshals raw into the ImportHolidaysInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalImportHolidaysInput(ctx context.Context, raw any) (model.ImportHolidaysInput, error) {
+	var out model.ImportHolidaysInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "ImportHolidaysInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputReportAbsenceInput(ctx context.Context, obj any) (model.ReportAbsenceInput, error) {
 	var it model.ReportAbsenceInput
 	if obj == nil {
@@ -2291,6 +2996,86 @@ func UnmarshalReportAbsenceInput(ctx context.Context, raw any) (model.ReportAbse
 	return out, err
 }
 
+func (ec *executionContext) unmarshalInputSeatHoursInput(ctx context.Context, obj any) (model.SeatHoursInput, error) {
+	var it model.SeatHoursInput
+	if obj == nil {
+		return it, nil
+	}
+
+	asMap := map[string]any{}
+	for k, v := range obj.(map[string]any) {
+		asMap[k] = v
+	}
+
+	if _, present := asMap["free"]; !present {
+		asMap["free"] = []any{}
+	}
+	if _, present := asMap["exams"]; !present {
+		asMap["exams"] = "FULL"
+	}
+	if _, present := asMap["break"]; !present {
+		asMap["break"] = "PAUSE"
+	}
+
+	fieldsInOrder := [...]string{"kind", "working", "free", "exams", "break"}
+	for _, k := range fieldsInOrder {
+		v, ok := asMap[k]
+		if !ok {
+			continue
+		}
+		switch k {
+		case "kind":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("kind"))
+			data, err := ec.unmarshalNSeatKind2kelianᚋgraphᚋmodelᚐSeatKind(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Kind = data
+		case "working":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("working"))
+			data, err := ec.unmarshalNHourSpanInput2ᚕkelianᚋgraphᚋmodelᚐHourSpanInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Working = data
+		case "free":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("free"))
+			data, err := ec.unmarshalNHourSpanInput2ᚕkelianᚋgraphᚋmodelᚐHourSpanInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Free = data
+		case "exams":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("exams"))
+			data, err := ec.unmarshalNPace2kelianᚋgraphᚋmodelᚐPace(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Exams = data
+		case "break":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("break"))
+			data, err := ec.unmarshalNPace2kelianᚋgraphᚋmodelᚐPace(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Break = data
+		}
+	}
+	return it, nil
+}
+
+// UnmarshalSeatHoursInput unmarshals raw into the SeatHoursInput input type, using the
+// unmarshaler bound to ctx's request. Call it from a resolver to decode an input
+// object that was not passed as a field argument.
+//
+// ctx must come from a gqlgen request; outside one there is no unmarshaler to use
+// and the returned error says so.
+func UnmarshalSeatHoursInput(ctx context.Context, raw any) (model.SeatHoursInput, error) {
+	var out model.SeatHoursInput
+	err := graphql.UnmarshalNamedInputFromContext(ctx, "SeatHoursInput", raw, &out)
+	return out, err
+}
+
 func (ec *executionContext) unmarshalInputSetCalendarInput(ctx context.Context, obj any) (model.SetCalendarInput, error) {
 	var it model.SetCalendarInput
 	if obj == nil {
@@ -2305,8 +3090,11 @@ func (ec *executionContext) unmarshalInputSetCalendarInput(ctx context.Context, 
 	if _, present := asMap["days"]; !present {
 		asMap["days"] = []any{}
 	}
+	if _, present := asMap["hours"]; !present {
+		asMap["hours"] = []any{}
+	}
 
-	fieldsInOrder := [...]string{"terms", "days", "idempotencyKey"}
+	fieldsInOrder := [...]string{"terms", "days", "hours", "idempotencyKey"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -2327,6 +3115,13 @@ func (ec *executionContext) unmarshalInputSetCalendarInput(ctx context.Context, 
 				return it, err
 			}
 			it.Days = data
+		case "hours":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("hours"))
+			data, err := ec.unmarshalNSeatHoursInput2ᚕkelianᚋgraphᚋmodelᚐSeatHoursInputᚄ(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Hours = data
 		case "idempotencyKey":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
 			data, err := ec.unmarshalNIdempotencyKey2string(ctx, v)
@@ -2999,6 +3794,16 @@ func (ec *executionContext) _Calendar(ctx context.Context, sel ast.SelectionSet,
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "hours":
+			out.Values[i] = ec._Calendar_hours(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "notices":
+			out.Values[i] = ec._Calendar_notices(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		default:
 			panic("unknown field " + strconv.Quote(field.Name))
 		}
@@ -3274,6 +4079,64 @@ func (ec *executionContext) _DonePayload(ctx context.Context, sel ast.SelectionS
 	return out
 }
 
+var dueMoveImplementors = []string{"DueMove"}
+
+func (ec *executionContext) _DueMove(ctx context.Context, sel ast.SelectionSet, obj *model.DueMove) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, dueMoveImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DueMove")
+		case "request":
+			out.Values[i] = ec._DueMove_request(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "number":
+			out.Values[i] = ec._DueMove_number(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "step":
+			out.Values[i] = ec._DueMove_step(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "from":
+			out.Values[i] = ec._DueMove_from(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "to":
+			out.Values[i] = ec._DueMove_to(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "rule":
+			out.Values[i] = ec._DueMove_rule(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var freeHourImplementors = []string{"FreeHour"}
 
 func (ec *executionContext) _FreeHour(ctx context.Context, sel ast.SelectionSet, obj *model.FreeHour) graphql.Marshaler {
@@ -3302,6 +4165,135 @@ func (ec *executionContext) _FreeHour(ctx context.Context, sel ast.SelectionSet,
 			}
 		case "toMinute":
 			out.Values[i] = ec._FreeHour_toMinute(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var holidayNoticeImplementors = []string{"HolidayNotice"}
+
+func (ec *executionContext) _HolidayNotice(ctx context.Context, sel ast.SelectionSet, obj *model.HolidayNotice) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, holidayNoticeImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("HolidayNotice")
+		case "year":
+			out.Values[i] = ec._HolidayNotice_year(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "papers":
+			out.Values[i] = ec._HolidayNotice_papers(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "days":
+			out.Values[i] = ec._HolidayNotice_days(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var hourSpanImplementors = []string{"HourSpan"}
+
+func (ec *executionContext) _HourSpan(ctx context.Context, sel ast.SelectionSet, obj *model.HourSpan) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, hourSpanImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("HourSpan")
+		case "fromMinute":
+			out.Values[i] = ec._HourSpan_fromMinute(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "toMinute":
+			out.Values[i] = ec._HourSpan_toMinute(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var importHolidaysPayloadImplementors = []string{"ImportHolidaysPayload"}
+
+func (ec *executionContext) _ImportHolidaysPayload(ctx context.Context, sel ast.SelectionSet, obj *model.ImportHolidaysPayload) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, importHolidaysPayloadImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("ImportHolidaysPayload")
+		case "notice":
+			out.Values[i] = ec._ImportHolidaysPayload_notice(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "moves":
+			out.Values[i] = ec._ImportHolidaysPayload_moves(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "movesTotal":
+			out.Values[i] = ec._ImportHolidaysPayload_movesTotal(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "userErrors":
+			out.Values[i] = ec._ImportHolidaysPayload_userErrors(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
@@ -3432,6 +4424,59 @@ func (ec *executionContext) _Portfolio(ctx context.Context, sel ast.SelectionSet
 		case "until":
 			out.Values[i] = ec._Portfolio_until(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
+var seatHoursImplementors = []string{"SeatHours"}
+
+func (ec *executionContext) _SeatHours(ctx context.Context, sel ast.SelectionSet, obj *model.SeatHours) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, seatHoursImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("SeatHours")
+		case "kind":
+			out.Values[i] = ec._SeatHours_kind(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "working":
+			out.Values[i] = ec._SeatHours_working(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "free":
+			out.Values[i] = ec._SeatHours_free(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "exams":
+			out.Values[i] = ec._SeatHours_exams(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "break":
+			out.Values[i] = ec._SeatHours_break(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
 		default:
@@ -3862,6 +4907,26 @@ func (ec *executionContext) marshalNDonePayload2kelianᚋgraphᚋmodelᚐDonePay
 	return ec._DonePayload(ctx, sel, &v)
 }
 
+func (ec *executionContext) marshalNDueMove2kelianᚋgraphᚋmodelᚐDueMove(ctx context.Context, sel ast.SelectionSet, v model.DueMove) graphql.Marshaler {
+	return ec._DueMove(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNDueMove2ᚕkelianᚋgraphᚋmodelᚐDueMoveᚄ(ctx context.Context, sel ast.SelectionSet, v []model.DueMove) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNDueMove2kelianᚋgraphᚋmodelᚐDueMove(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
 func (ec *executionContext) unmarshalNEndAbsenceInput2kelianᚋgraphᚋmodelᚐEndAbsenceInput(ctx context.Context, v any) (model.EndAbsenceInput, error) {
 	res, err := ec.unmarshalInputEndAbsenceInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
@@ -3916,6 +4981,74 @@ func (ec *executionContext) unmarshalNFreeHourInput2ᚕkelianᚋgraphᚋmodelᚐ
 	return res, nil
 }
 
+func (ec *executionContext) marshalNHolidayNotice2kelianᚋgraphᚋmodelᚐHolidayNotice(ctx context.Context, sel ast.SelectionSet, v model.HolidayNotice) graphql.Marshaler {
+	return ec._HolidayNotice(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNHolidayNotice2ᚕkelianᚋgraphᚋmodelᚐHolidayNoticeᚄ(ctx context.Context, sel ast.SelectionSet, v []model.HolidayNotice) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNHolidayNotice2kelianᚋgraphᚋmodelᚐHolidayNotice(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) marshalNHourSpan2kelianᚋgraphᚋmodelᚐHourSpan(ctx context.Context, sel ast.SelectionSet, v model.HourSpan) graphql.Marshaler {
+	return ec._HourSpan(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNHourSpan2ᚕkelianᚋgraphᚋmodelᚐHourSpanᚄ(ctx context.Context, sel ast.SelectionSet, v []model.HourSpan) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNHourSpan2kelianᚋgraphᚋmodelᚐHourSpan(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNHourSpanInput2kelianᚋgraphᚋmodelᚐHourSpanInput(ctx context.Context, v any) (model.HourSpanInput, error) {
+	res, err := ec.unmarshalInputHourSpanInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNHourSpanInput2ᚕkelianᚋgraphᚋmodelᚐHourSpanInputᚄ(ctx context.Context, v any) ([]model.HourSpanInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.HourSpanInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNHourSpanInput2kelianᚋgraphᚋmodelᚐHourSpanInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalNImportHolidaysInput2kelianᚋgraphᚋmodelᚐImportHolidaysInput(ctx context.Context, v any) (model.ImportHolidaysInput, error) {
+	res, err := ec.unmarshalInputImportHolidaysInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNImportHolidaysPayload2kelianᚋgraphᚋmodelᚐImportHolidaysPayload(ctx context.Context, sel ast.SelectionSet, v model.ImportHolidaysPayload) graphql.Marshaler {
+	return ec._ImportHolidaysPayload(ctx, sel, &v)
+}
+
 func (ec *executionContext) marshalNLiaison2kelianᚋgraphᚋmodelᚐLiaison(ctx context.Context, sel ast.SelectionSet, v model.Liaison) graphql.Marshaler {
 	return ec._Liaison(ctx, sel, &v)
 }
@@ -3934,6 +5067,16 @@ func (ec *executionContext) marshalNLiaison2ᚕkelianᚋgraphᚋmodelᚐLiaison�
 	}
 
 	return ret
+}
+
+func (ec *executionContext) unmarshalNPace2kelianᚋgraphᚋmodelᚐPace(ctx context.Context, v any) (model.Pace, error) {
+	var res model.Pace
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNPace2kelianᚋgraphᚋmodelᚐPace(ctx context.Context, sel ast.SelectionSet, v model.Pace) graphql.Marshaler {
+	return v
 }
 
 func (ec *executionContext) marshalNPersonPayload2kelianᚋgraphᚋmodelᚐPersonPayload(ctx context.Context, sel ast.SelectionSet, v model.PersonPayload) graphql.Marshaler {
@@ -3963,6 +5106,55 @@ func (ec *executionContext) marshalNPortfolio2ᚕkelianᚋgraphᚋmodelᚐPortfo
 func (ec *executionContext) unmarshalNReportAbsenceInput2kelianᚋgraphᚋmodelᚐReportAbsenceInput(ctx context.Context, v any) (model.ReportAbsenceInput, error) {
 	res, err := ec.unmarshalInputReportAbsenceInput(ctx, v)
 	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNSeatHours2kelianᚋgraphᚋmodelᚐSeatHours(ctx context.Context, sel ast.SelectionSet, v model.SeatHours) graphql.Marshaler {
+	return ec._SeatHours(ctx, sel, &v)
+}
+
+func (ec *executionContext) marshalNSeatHours2ᚕkelianᚋgraphᚋmodelᚐSeatHoursᚄ(ctx context.Context, sel ast.SelectionSet, v []model.SeatHours) graphql.Marshaler {
+	ret := graphql.MarshalSliceConcurrently(ctx, len(v), 0, false, func(ctx context.Context, i int) graphql.Marshaler {
+		fc := graphql.GetFieldContext(ctx)
+		fc.Result = &v[i]
+		return ec.marshalNSeatHours2kelianᚋgraphᚋmodelᚐSeatHours(ctx, sel, v[i])
+	})
+
+	for _, e := range ret {
+		if e == graphql.Null {
+			return graphql.Null
+		}
+	}
+
+	return ret
+}
+
+func (ec *executionContext) unmarshalNSeatHoursInput2kelianᚋgraphᚋmodelᚐSeatHoursInput(ctx context.Context, v any) (model.SeatHoursInput, error) {
+	res, err := ec.unmarshalInputSeatHoursInput(ctx, v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) unmarshalNSeatHoursInput2ᚕkelianᚋgraphᚋmodelᚐSeatHoursInputᚄ(ctx context.Context, v any) ([]model.SeatHoursInput, error) {
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.SeatHoursInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNSeatHoursInput2kelianᚋgraphᚋmodelᚐSeatHoursInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+func (ec *executionContext) unmarshalNSeatKind2kelianᚋgraphᚋmodelᚐSeatKind(ctx context.Context, v any) (model.SeatKind, error) {
+	var res model.SeatKind
+	err := res.UnmarshalGQL(v)
+	return res, graphql.ErrorOnPath(ctx, err)
+}
+
+func (ec *executionContext) marshalNSeatKind2kelianᚋgraphᚋmodelᚐSeatKind(ctx context.Context, sel ast.SelectionSet, v model.SeatKind) graphql.Marshaler {
+	return v
 }
 
 func (ec *executionContext) unmarshalNSetCalendarInput2kelianᚋgraphᚋmodelᚐSetCalendarInput(ctx context.Context, v any) (model.SetCalendarInput, error) {
@@ -4130,6 +5322,13 @@ func (ec *executionContext) marshalODelegation2ᚖkelianᚋgraphᚋmodelᚐDeleg
 		return graphql.Null
 	}
 	return ec._Delegation(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOHolidayNotice2ᚖkelianᚋgraphᚋmodelᚐHolidayNotice(ctx context.Context, sel ast.SelectionSet, v *model.HolidayNotice) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._HolidayNotice(ctx, sel, v)
 }
 
 func (ec *executionContext) unmarshalOPersonKind2ᚖkelianᚋgraphᚋmodelᚐPersonKind(ctx context.Context, v any) (*model.PersonKind, error) {

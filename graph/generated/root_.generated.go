@@ -89,8 +89,10 @@ type ComplexityRoot struct {
 	}
 
 	Calendar struct {
-		Days  func(childComplexity int) int
-		Terms func(childComplexity int) int
+		Days    func(childComplexity int) int
+		Hours   func(childComplexity int) int
+		Notices func(childComplexity int) int
+		Terms   func(childComplexity int) int
 	}
 
 	CalendarDay struct {
@@ -203,6 +205,20 @@ type ComplexityRoot struct {
 		UserErrors func(childComplexity int) int
 	}
 
+	DueMove struct {
+		From    func(childComplexity int) int
+		Number  func(childComplexity int) int
+		Request func(childComplexity int) int
+		Rule    func(childComplexity int) int
+		Step    func(childComplexity int) int
+		To      func(childComplexity int) int
+	}
+
+	DueRule struct {
+		Provisional func(childComplexity int) int
+		Text        func(childComplexity int) int
+	}
+
 	Evidence struct {
 		Epoch     func(childComplexity int) int
 		Host      func(childComplexity int) int
@@ -244,6 +260,7 @@ type ComplexityRoot struct {
 
 	ForecastStep struct {
 		DueAt        func(childComplexity int) int
+		DueRule      func(childComplexity int) int
 		People       func(childComplexity int) int
 		Seats        func(childComplexity int) int
 		Short        func(childComplexity int) int
@@ -258,6 +275,12 @@ type ComplexityRoot struct {
 		Parity     func(childComplexity int) int
 		ToMinute   func(childComplexity int) int
 		Weekday    func(childComplexity int) int
+	}
+
+	HolidayNotice struct {
+		Days   func(childComplexity int) int
+		Papers func(childComplexity int) int
+		Year   func(childComplexity int) int
 	}
 
 	Host struct {
@@ -282,6 +305,18 @@ type ComplexityRoot struct {
 	HostStateChange struct {
 		Host   func(childComplexity int) int
 		Resync func(childComplexity int) int
+	}
+
+	HourSpan struct {
+		FromMinute func(childComplexity int) int
+		ToMinute   func(childComplexity int) int
+	}
+
+	ImportHolidaysPayload struct {
+		Moves      func(childComplexity int) int
+		MovesTotal func(childComplexity int) int
+		Notice     func(childComplexity int) int
+		UserErrors func(childComplexity int) int
 	}
 
 	ImportRosterPayload struct {
@@ -399,6 +434,7 @@ type ComplexityRoot struct {
 		ErasePerson                func(childComplexity int, input model.ErasePersonInput) int
 		EraseRepairByLink          func(childComplexity int, input model.EraseRepairByLinkInput) int
 		ExportPerson               func(childComplexity int, input model.ExportPersonInput) int
+		ImportHolidays             func(childComplexity int, input model.ImportHolidaysInput) int
 		ImportRoster               func(childComplexity int, input model.ImportRosterInput) int
 		IssueReset                 func(childComplexity int, input model.IssueResetInput) int
 		MarkNotificationsRead      func(childComplexity int, input model.MarkNotificationsReadInput) int
@@ -799,6 +835,14 @@ type ComplexityRoot struct {
 		Title    func(childComplexity int) int
 	}
 
+	SeatHours struct {
+		Break   func(childComplexity int) int
+		Exams   func(childComplexity int) int
+		Free    func(childComplexity int) int
+		Kind    func(childComplexity int) int
+		Working func(childComplexity int) int
+	}
+
 	Session struct {
 		CreatedAt func(childComplexity int) int
 		Current   func(childComplexity int) int
@@ -848,6 +892,7 @@ type ComplexityRoot struct {
 
 	Step struct {
 		DueAt     func(childComplexity int) int
+		DueRule   func(childComplexity int) int
 		Name      func(childComplexity int) int
 		OpenedAt  func(childComplexity int) int
 		Overdue   func(childComplexity int) int
@@ -1235,6 +1280,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Calendar.Days(childComplexity), true
+	case "Calendar.hours":
+		if e.ComplexityRoot.Calendar.Hours == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calendar.Hours(childComplexity), true
+	case "Calendar.notices":
+		if e.ComplexityRoot.Calendar.Notices == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Calendar.Notices(childComplexity), true
 	case "Calendar.terms":
 		if e.ComplexityRoot.Calendar.Terms == nil {
 			break
@@ -1647,6 +1704,56 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.DonePayload.UserErrors(childComplexity), true
 
+	case "DueMove.from":
+		if e.ComplexityRoot.DueMove.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DueMove.From(childComplexity), true
+	case "DueMove.number":
+		if e.ComplexityRoot.DueMove.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DueMove.Number(childComplexity), true
+	case "DueMove.request":
+		if e.ComplexityRoot.DueMove.Request == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DueMove.Request(childComplexity), true
+	case "DueMove.rule":
+		if e.ComplexityRoot.DueMove.Rule == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DueMove.Rule(childComplexity), true
+	case "DueMove.step":
+		if e.ComplexityRoot.DueMove.Step == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DueMove.Step(childComplexity), true
+	case "DueMove.to":
+		if e.ComplexityRoot.DueMove.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DueMove.To(childComplexity), true
+
+	case "DueRule.provisional":
+		if e.ComplexityRoot.DueRule.Provisional == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DueRule.Provisional(childComplexity), true
+	case "DueRule.text":
+		if e.ComplexityRoot.DueRule.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DueRule.Text(childComplexity), true
+
 	case "Evidence.epoch":
 		if e.ComplexityRoot.Evidence.Epoch == nil {
 			break
@@ -1785,6 +1892,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ForecastStep.DueAt(childComplexity), true
+	case "ForecastStep.dueRule":
+		if e.ComplexityRoot.ForecastStep.DueRule == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ForecastStep.DueRule(childComplexity), true
 	case "ForecastStep.people":
 		if e.ComplexityRoot.ForecastStep.People == nil {
 			break
@@ -1852,6 +1965,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.FreeHour.Weekday(childComplexity), true
+
+	case "HolidayNotice.days":
+		if e.ComplexityRoot.HolidayNotice.Days == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HolidayNotice.Days(childComplexity), true
+	case "HolidayNotice.papers":
+		if e.ComplexityRoot.HolidayNotice.Papers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HolidayNotice.Papers(childComplexity), true
+	case "HolidayNotice.year":
+		if e.ComplexityRoot.HolidayNotice.Year == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HolidayNotice.Year(childComplexity), true
 
 	case "Host.address":
 		if e.ComplexityRoot.Host.Address == nil {
@@ -1945,6 +2077,44 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.HostStateChange.Resync(childComplexity), true
+
+	case "HourSpan.fromMinute":
+		if e.ComplexityRoot.HourSpan.FromMinute == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HourSpan.FromMinute(childComplexity), true
+	case "HourSpan.toMinute":
+		if e.ComplexityRoot.HourSpan.ToMinute == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HourSpan.ToMinute(childComplexity), true
+
+	case "ImportHolidaysPayload.moves":
+		if e.ComplexityRoot.ImportHolidaysPayload.Moves == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImportHolidaysPayload.Moves(childComplexity), true
+	case "ImportHolidaysPayload.movesTotal":
+		if e.ComplexityRoot.ImportHolidaysPayload.MovesTotal == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImportHolidaysPayload.MovesTotal(childComplexity), true
+	case "ImportHolidaysPayload.notice":
+		if e.ComplexityRoot.ImportHolidaysPayload.Notice == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImportHolidaysPayload.Notice(childComplexity), true
+	case "ImportHolidaysPayload.userErrors":
+		if e.ComplexityRoot.ImportHolidaysPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ImportHolidaysPayload.UserErrors(childComplexity), true
 
 	case "ImportRosterPayload.lines":
 		if e.ComplexityRoot.ImportRosterPayload.Lines == nil {
@@ -2589,6 +2759,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ExportPerson(childComplexity, args["input"].(model.ExportPersonInput)), true
+	case "Mutation.importHolidays":
+		if e.ComplexityRoot.Mutation.ImportHolidays == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_importHolidays_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ImportHolidays(childComplexity, args["input"].(model.ImportHolidaysInput)), true
 	case "Mutation.importRoster":
 		if e.ComplexityRoot.Mutation.ImportRoster == nil {
 			break
@@ -4539,6 +4720,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Seat.Title(childComplexity), true
 
+	case "SeatHours.break":
+		if e.ComplexityRoot.SeatHours.Break == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SeatHours.Break(childComplexity), true
+	case "SeatHours.exams":
+		if e.ComplexityRoot.SeatHours.Exams == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SeatHours.Exams(childComplexity), true
+	case "SeatHours.free":
+		if e.ComplexityRoot.SeatHours.Free == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SeatHours.Free(childComplexity), true
+	case "SeatHours.kind":
+		if e.ComplexityRoot.SeatHours.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SeatHours.Kind(childComplexity), true
+	case "SeatHours.working":
+		if e.ComplexityRoot.SeatHours.Working == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SeatHours.Working(childComplexity), true
+
 	case "Session.createdAt":
 		if e.ComplexityRoot.Session.CreatedAt == nil {
 			break
@@ -4725,6 +4937,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Step.DueAt(childComplexity), true
+	case "Step.dueRule":
+		if e.ComplexityRoot.Step.DueRule == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Step.DueRule(childComplexity), true
 	case "Step.name":
 		if e.ComplexityRoot.Step.Name == nil {
 			break
@@ -5560,6 +5778,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("EraseRepairByLinkInput", ec.unmarshalInputEraseRepairByLinkInput),
 			graphql.NewInputUnmarshaler("ExportPersonInput", ec.unmarshalInputExportPersonInput),
 			graphql.NewInputUnmarshaler("FreeHourInput", ec.unmarshalInputFreeHourInput),
+			graphql.NewInputUnmarshaler("HourSpanInput", ec.unmarshalInputHourSpanInput),
+			graphql.NewInputUnmarshaler("ImportHolidaysInput", ec.unmarshalInputImportHolidaysInput),
 			graphql.NewInputUnmarshaler("ImportRosterInput", ec.unmarshalInputImportRosterInput),
 			graphql.NewInputUnmarshaler("IssueResetInput", ec.unmarshalInputIssueResetInput),
 			graphql.NewInputUnmarshaler("MarkNotificationsReadInput", ec.unmarshalInputMarkNotificationsReadInput),
@@ -5587,6 +5807,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("RevealToTellInput", ec.unmarshalInputRevealToTellInput),
 			graphql.NewInputUnmarshaler("RevokeSessionInput", ec.unmarshalInputRevokeSessionInput),
 			graphql.NewInputUnmarshaler("RevokeTokenInput", ec.unmarshalInputRevokeTokenInput),
+			graphql.NewInputUnmarshaler("SeatHoursInput", ec.unmarshalInputSeatHoursInput),
 			graphql.NewInputUnmarshaler("SendRepairLinkInput", ec.unmarshalInputSendRepairLinkInput),
 			graphql.NewInputUnmarshaler("SetCalendarInput", ec.unmarshalInputSetCalendarInput),
 			graphql.NewInputUnmarshaler("SetFreeHoursInput", ec.unmarshalInputSetFreeHoursInput),
@@ -7130,6 +7351,61 @@ type FreeHour {
 type Calendar {
   terms: [Term!]!
   days: [CalendarDay!]!
+  "When each kind of seat is expected to answer."
+  hours: [SeatHours!]!
+  "The public holidays as announced, by year; what is counted beyond them may still move."
+  notices: [HolidayNotice!]!
+}
+
+enum SeatKind {
+  "Officers, societies and colleges' student departments."
+  STUDENT
+  TEACHER
+  LEAGUE
+  OUTSIDE
+}
+
+"How fast a deadline runs; HALF makes it twice as far."
+enum Pace {
+  FULL
+  HALF
+  PAUSE
+}
+
+type SeatHours {
+  kind: SeatKind!
+  "On working days; a working day ends with the last."
+  working: [HourSpan!]!
+  "On other days that are no holiday."
+  free: [HourSpan!]!
+  exams: Pace!
+  "Between two terms."
+  break: Pace!
+}
+
+type HourSpan {
+  "Minutes after midnight."
+  fromMinute: Int!
+  "Minutes after midnight, exclusive, at most 1440."
+  toMinute: Int!
+}
+
+"The State Council's notice on the holidays of a year; it may set days of the December before."
+type HolidayNotice {
+  year: Int!
+  "Where it was published."
+  papers: [String!]!
+  days: [CalendarDay!]!
+}
+
+"A due time that a notice moves, or confirms: then from and to are the same and only the rule differs."
+type DueMove {
+  request: ID!
+  number: String!
+  step: Text!
+  from: Time!
+  to: Time!
+  rule: DueRule!
 }
 
 type Term {
@@ -7368,10 +7644,47 @@ input CalendarDayInput {
   off: Boolean!
 }
 
+input HourSpanInput {
+  "Minutes after midnight."
+  fromMinute: Int!
+  "Minutes after midnight, exclusive, at most 1440."
+  toMinute: Int!
+}
+
+input SeatHoursInput {
+  kind: SeatKind!
+  "On working days, in order; a working day ends with the last."
+  working: [HourSpanInput!]!
+  "On other days that are no holiday."
+  free: [HourSpanInput!]! = []
+  exams: Pace! = FULL
+  "Between two terms."
+  break: Pace! = PAUSE
+}
+
+input ImportHolidaysInput {
+  "The notice: {year, papers, days: [{name, date, isOffDay}]}."
+  notice: JSON!
+  "Only say which open due times would move."
+  dryRun: Boolean! = false
+  idempotencyKey: IdempotencyKey!
+}
+
+type ImportHolidaysPayload {
+  "Null = nothing was imported."
+  notice: HolidayNotice
+  "Open due times that move or are confirmed, at most 200 of them."
+  moves: [DueMove!]!
+  movesTotal: Int!
+  userErrors: [UserError!]!
+}
+
 input SetCalendarInput {
   "All of them: what stood before is replaced."
   terms: [TermInput!]!
   days: [CalendarDayInput!]! = []
+  "Of the kinds that differ from the defaults; LEAGUE and OUTSIDE are as TEACHER unless they are named."
+  hours: [SeatHoursInput!]! = []
   idempotencyKey: IdempotencyKey!
 }
 
@@ -7420,6 +7733,8 @@ extend type Mutation {
   setFreeHours(input: SetFreeHoursInput!): ViewerPayload!
   "Sets the university's terms and special days."
   setCalendar(input: SetCalendarInput!): CalendarPayload!
+  "Takes over the State Council's notice on the holidays of a year; open due times follow. Another notice on the same year replaces the first."
+  importHolidays(input: ImportHolidaysInput!): ImportHolidaysPayload!
 }
 `, BuiltIn: false},
 	{Name: "../schema/repair.graphqls", Input: `enum RepairState {
@@ -7948,7 +8263,16 @@ type Step {
   openedAt: Time!
   settledAt: Time
   dueAt: Time
+  "Null = it has no due time."
+  dueRule: DueRule
   overdue: Boolean!
+}
+
+"By which rule a due time was reckoned."
+type DueRule {
+  text: Text!
+  "It may still move: the holidays or the terms up to it are not announced yet."
+  provisional: Boolean!
 }
 
 enum TaskState {
@@ -8021,6 +8345,7 @@ type ForecastStep {
   "The seats that the definition asks, e.g. vice_of(request.unit)."
   seats: [String!]!
   dueAt: Time
+  dueRule: DueRule
   "Null when nothing is known."
   typicalHours: Float
   "How many more people it would need: it would be stuck."
@@ -8251,6 +8576,10 @@ func (ec *executionContext) childFields_Calendar(ctx context.Context, field grap
 		return ec.fieldContext_Calendar_terms(ctx, field)
 	case "days":
 		return ec.fieldContext_Calendar_days(ctx, field)
+	case "hours":
+		return ec.fieldContext_Calendar_hours(ctx, field)
+	case "notices":
+		return ec.fieldContext_Calendar_notices(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Calendar", field.Name)
 }
@@ -8475,6 +8804,34 @@ func (ec *executionContext) childFields_DonePayload(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type DonePayload", field.Name)
 }
 
+func (ec *executionContext) childFields_DueMove(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "request":
+		return ec.fieldContext_DueMove_request(ctx, field)
+	case "number":
+		return ec.fieldContext_DueMove_number(ctx, field)
+	case "step":
+		return ec.fieldContext_DueMove_step(ctx, field)
+	case "from":
+		return ec.fieldContext_DueMove_from(ctx, field)
+	case "to":
+		return ec.fieldContext_DueMove_to(ctx, field)
+	case "rule":
+		return ec.fieldContext_DueMove_rule(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DueMove", field.Name)
+}
+
+func (ec *executionContext) childFields_DueRule(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "text":
+		return ec.fieldContext_DueRule_text(ctx, field)
+	case "provisional":
+		return ec.fieldContext_DueRule_provisional(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DueRule", field.Name)
+}
+
 func (ec *executionContext) childFields_Evidence(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "host":
@@ -8567,6 +8924,8 @@ func (ec *executionContext) childFields_ForecastStep(ctx context.Context, field 
 		return ec.fieldContext_ForecastStep_seats(ctx, field)
 	case "dueAt":
 		return ec.fieldContext_ForecastStep_dueAt(ctx, field)
+	case "dueRule":
+		return ec.fieldContext_ForecastStep_dueRule(ctx, field)
 	case "typicalHours":
 		return ec.fieldContext_ForecastStep_typicalHours(ctx, field)
 	case "short":
@@ -8587,6 +8946,18 @@ func (ec *executionContext) childFields_FreeHour(ctx context.Context, field grap
 		return ec.fieldContext_FreeHour_toMinute(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type FreeHour", field.Name)
+}
+
+func (ec *executionContext) childFields_HolidayNotice(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "year":
+		return ec.fieldContext_HolidayNotice_year(ctx, field)
+	case "papers":
+		return ec.fieldContext_HolidayNotice_papers(ctx, field)
+	case "days":
+		return ec.fieldContext_HolidayNotice_days(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type HolidayNotice", field.Name)
 }
 
 func (ec *executionContext) childFields_Host(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8635,6 +9006,30 @@ func (ec *executionContext) childFields_HostStateChange(ctx context.Context, fie
 		return ec.fieldContext_HostStateChange_host(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type HostStateChange", field.Name)
+}
+
+func (ec *executionContext) childFields_HourSpan(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "fromMinute":
+		return ec.fieldContext_HourSpan_fromMinute(ctx, field)
+	case "toMinute":
+		return ec.fieldContext_HourSpan_toMinute(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type HourSpan", field.Name)
+}
+
+func (ec *executionContext) childFields_ImportHolidaysPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "notice":
+		return ec.fieldContext_ImportHolidaysPayload_notice(ctx, field)
+	case "moves":
+		return ec.fieldContext_ImportHolidaysPayload_moves(ctx, field)
+	case "movesTotal":
+		return ec.fieldContext_ImportHolidaysPayload_movesTotal(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ImportHolidaysPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ImportHolidaysPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_ImportRosterPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9415,6 +9810,22 @@ func (ec *executionContext) childFields_Seat(ctx context.Context, field graphql.
 	return nil, fmt.Errorf("no field named %q was found under type Seat", field.Name)
 }
 
+func (ec *executionContext) childFields_SeatHours(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "kind":
+		return ec.fieldContext_SeatHours_kind(ctx, field)
+	case "working":
+		return ec.fieldContext_SeatHours_working(ctx, field)
+	case "free":
+		return ec.fieldContext_SeatHours_free(ctx, field)
+	case "exams":
+		return ec.fieldContext_SeatHours_exams(ctx, field)
+	case "break":
+		return ec.fieldContext_SeatHours_break(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SeatHours", field.Name)
+}
+
 func (ec *executionContext) childFields_Session(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -9509,6 +9920,8 @@ func (ec *executionContext) childFields_Step(ctx context.Context, field graphql.
 		return ec.fieldContext_Step_settledAt(ctx, field)
 	case "dueAt":
 		return ec.fieldContext_Step_dueAt(ctx, field)
+	case "dueRule":
+		return ec.fieldContext_Step_dueRule(ctx, field)
 	case "overdue":
 		return ec.fieldContext_Step_overdue(ctx, field)
 	}

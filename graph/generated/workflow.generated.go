@@ -451,6 +451,61 @@ func (ec *executionContext) fieldContext_Decision_lapsed(_ context.Context, fiel
 	return graphql.NewScalarFieldContext("Decision", field, false, false, "Boolean")
 }
 
+func (ec *executionContext) _DueRule_text(ctx context.Context, field graphql.CollectedField, obj *model.DueRule) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DueRule_text(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Text, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.Text) graphql.Marshaler {
+			return ec.marshalNText2kelianᚋgraphᚋmodelᚐText(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DueRule_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "DueRule",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Text(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _DueRule_provisional(ctx context.Context, field graphql.CollectedField, obj *model.DueRule) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_DueRule_provisional(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Provisional, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_DueRule_provisional(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("DueRule", field, false, false, "Boolean")
+}
+
 func (ec *executionContext) _Forecast_steps(ctx context.Context, field graphql.CollectedField, obj *model.Forecast) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -692,6 +747,38 @@ func (ec *executionContext) _ForecastStep_dueAt(ctx context.Context, field graph
 }
 func (ec *executionContext) fieldContext_ForecastStep_dueAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("ForecastStep", field, false, false, "Time")
+}
+
+func (ec *executionContext) _ForecastStep_dueRule(ctx context.Context, field graphql.CollectedField, obj *model.ForecastStep) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ForecastStep_dueRule(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DueRule, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.DueRule) graphql.Marshaler {
+			return ec.marshalODueRule2ᚖkelianᚋgraphᚋmodelᚐDueRule(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_ForecastStep_dueRule(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ForecastStep",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DueRule(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _ForecastStep_typicalHours(ctx context.Context, field graphql.CollectedField, obj *model.ForecastStep) (ret graphql.Marshaler) {
@@ -1935,6 +2022,38 @@ func (ec *executionContext) _Step_dueAt(ctx context.Context, field graphql.Colle
 }
 func (ec *executionContext) fieldContext_Step_dueAt(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Step", field, false, false, "Time")
+}
+
+func (ec *executionContext) _Step_dueRule(ctx context.Context, field graphql.CollectedField, obj *model.Step) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Step_dueRule(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.DueRule, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *model.DueRule) graphql.Marshaler {
+			return ec.marshalODueRule2ᚖkelianᚋgraphᚋmodelᚐDueRule(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Step_dueRule(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Step",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_DueRule(ctx, field)
+		},
+	}
+	return fc, nil
 }
 
 func (ec *executionContext) _Step_overdue(ctx context.Context, field graphql.CollectedField, obj *model.Step) (ret graphql.Marshaler) {
@@ -3203,6 +3322,44 @@ func (ec *executionContext) _Decision(ctx context.Context, sel ast.SelectionSet,
 	return out
 }
 
+var dueRuleImplementors = []string{"DueRule"}
+
+func (ec *executionContext) _DueRule(ctx context.Context, sel ast.SelectionSet, obj *model.DueRule) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, dueRuleImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("DueRule")
+		case "text":
+			out.Values[i] = ec._DueRule_text(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "provisional":
+			out.Values[i] = ec._DueRule_provisional(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 var forecastImplementors = []string{"Forecast"}
 
 func (ec *executionContext) _Forecast(ctx context.Context, sel ast.SelectionSet, obj *model.Forecast) graphql.Marshaler {
@@ -3284,6 +3441,11 @@ func (ec *executionContext) _ForecastStep(ctx context.Context, sel ast.Selection
 			}
 		case "dueAt":
 			out.Values[i] = ec._ForecastStep_dueAt(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
+		case "dueRule":
+			out.Values[i] = ec._ForecastStep_dueRule(ctx, field, obj)
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
@@ -3783,6 +3945,11 @@ func (ec *executionContext) _Step(ctx context.Context, sel ast.SelectionSet, obj
 			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
+		case "dueRule":
+			out.Values[i] = ec._Step_dueRule(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
+				out.Invalids++
+			}
 		case "overdue":
 			out.Values[i] = ec._Step_overdue(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
@@ -4087,6 +4254,10 @@ func (ec *executionContext) marshalNDecision2ᚕkelianᚋgraphᚋmodelᚐDecisio
 	return ret
 }
 
+func (ec *executionContext) marshalNDueRule2kelianᚋgraphᚋmodelᚐDueRule(ctx context.Context, sel ast.SelectionSet, v model.DueRule) graphql.Marshaler {
+	return ec._DueRule(ctx, sel, &v)
+}
+
 func (ec *executionContext) marshalNForecast2kelianᚋgraphᚋmodelᚐForecast(ctx context.Context, sel ast.SelectionSet, v model.Forecast) graphql.Marshaler {
 	return ec._Forecast(ctx, sel, &v)
 }
@@ -4317,6 +4488,13 @@ func (ec *executionContext) marshalNWorkflow2ᚕkelianᚋgraphᚋmodelᚐWorkflo
 	}
 
 	return ret
+}
+
+func (ec *executionContext) marshalODueRule2ᚖkelianᚋgraphᚋmodelᚐDueRule(ctx context.Context, sel ast.SelectionSet, v *model.DueRule) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._DueRule(ctx, sel, v)
 }
 
 func (ec *executionContext) marshalORequest2ᚖkelianᚋgraphᚋmodelᚐRequest(ctx context.Context, sel ast.SelectionSet, v *model.Request) graphql.Marshaler {

@@ -181,6 +181,10 @@ func (Assignment) IsNode() {}
 type Calendar struct {
 	Terms []Term        `json:"terms"`
 	Days  []CalendarDay `json:"days"`
+	// When each kind of seat is expected to answer.
+	Hours []SeatHours `json:"hours"`
+	// The public holidays as announced, by year; what is counted beyond them may still move.
+	Notices []HolidayNotice `json:"notices"`
 }
 
 // A day that is not as its weekday says.
@@ -508,6 +512,23 @@ type DonePayload struct {
 	UserErrors []UserError `json:"userErrors"`
 }
 
+// A due time that a notice moves, or confirms: then from and to are the same and only the rule differs.
+type DueMove struct {
+	Request string    `json:"request"`
+	Number  string    `json:"number"`
+	Step    Text      `json:"step"`
+	From    time.Time `json:"from"`
+	To      time.Time `json:"to"`
+	Rule    DueRule   `json:"rule"`
+}
+
+// By which rule a due time was reckoned.
+type DueRule struct {
+	Text Text `json:"text"`
+	// It may still move: the holidays or the terms up to it are not announced yet.
+	Provisional bool `json:"provisional"`
+}
+
 type EndAbsenceInput struct {
 	Absence        string `json:"absence"`
 	IdempotencyKey string `json:"idempotencyKey"`
@@ -606,8 +627,9 @@ type ForecastStep struct {
 	// Who will be asked; named where you may know them.
 	People []Person `json:"people"`
 	// The seats that the definition asks, e.g. vice_of(request.unit).
-	Seats []string   `json:"seats"`
-	DueAt *time.Time `json:"dueAt,omitempty"`
+	Seats   []string   `json:"seats"`
+	DueAt   *time.Time `json:"dueAt,omitempty"`
+	DueRule *DueRule   `json:"dueRule,omitempty"`
 	// Null when nothing is known.
 	TypicalHours *float64 `json:"typicalHours,omitempty"`
 	// How many more people it would need: it would be stuck.
@@ -633,6 +655,14 @@ type FreeHourInput struct {
 	FromMinute int `json:"fromMinute"`
 	// Minutes after midnight, exclusive, at most 1440.
 	ToMinute int `json:"toMinute"`
+}
+
+// The State Council's notice on the holidays of a year; it may set days of the December before.
+type HolidayNotice struct {
+	Year int `json:"year"`
+	// Where it was published.
+	Papers []string      `json:"papers"`
+	Days   []CalendarDay `json:"days"`
 }
 
 // A device of the federation's network.
@@ -665,6 +695,37 @@ type HostPayload struct {
 type HostStateChange struct {
 	Resync bool  `json:"resync"`
 	Host   *Host `json:"host,omitempty"`
+}
+
+type HourSpan struct {
+	// Minutes after midnight.
+	FromMinute int `json:"fromMinute"`
+	// Minutes after midnight, exclusive, at most 1440.
+	ToMinute int `json:"toMinute"`
+}
+
+type HourSpanInput struct {
+	// Minutes after midnight.
+	FromMinute int `json:"fromMinute"`
+	// Minutes after midnight, exclusive, at most 1440.
+	ToMinute int `json:"toMinute"`
+}
+
+type ImportHolidaysInput struct {
+	// The notice: {year, papers, days: [{name, date, isOffDay}]}.
+	Notice any `json:"notice"`
+	// Only say which open due times would move.
+	DryRun         bool   `json:"dryRun"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+type ImportHolidaysPayload struct {
+	// Null = nothing was imported.
+	Notice *HolidayNotice `json:"notice,omitempty"`
+	// Open due times that move or are confirmed, at most 200 of them.
+	Moves      []DueMove   `json:"moves"`
+	MovesTotal int         `json:"movesTotal"`
+	UserErrors []UserError `json:"userErrors"`
 }
 
 type ImportRosterInput struct {
@@ -1326,6 +1387,28 @@ type Seat struct {
 	Capacity int    `json:"capacity"`
 }
 
+type SeatHours struct {
+	Kind SeatKind `json:"kind"`
+	// On working days; a working day ends with the last.
+	Working []HourSpan `json:"working"`
+	// On other days that are no holiday.
+	Free  []HourSpan `json:"free"`
+	Exams Pace       `json:"exams"`
+	// Between two terms.
+	Break Pace `json:"break"`
+}
+
+type SeatHoursInput struct {
+	Kind SeatKind `json:"kind"`
+	// On working days, in order; a working day ends with the last.
+	Working []HourSpanInput `json:"working"`
+	// On other days that are no holiday.
+	Free  []HourSpanInput `json:"free"`
+	Exams Pace            `json:"exams"`
+	// Between two terms.
+	Break Pace `json:"break"`
+}
+
 type SendRepairLinkInput struct {
 	// E.g. 2026-0417.
 	Number string `json:"number"`
@@ -1349,9 +1432,11 @@ type Session struct {
 
 type SetCalendarInput struct {
 	// All of them: what stood before is replaced.
-	Terms          []TermInput        `json:"terms"`
-	Days           []CalendarDayInput `json:"days"`
-	IdempotencyKey string             `json:"idempotencyKey"`
+	Terms []TermInput        `json:"terms"`
+	Days  []CalendarDayInput `json:"days"`
+	// Of the kinds that differ from the defaults; LEAGUE and OUTSIDE are as TEACHER unless they are named.
+	Hours          []SeatHoursInput `json:"hours"`
+	IdempotencyKey string           `json:"idempotencyKey"`
 }
 
 type SetFreeHoursInput struct {
@@ -1513,7 +1598,9 @@ type Step struct {
 	OpenedAt  time.Time  `json:"openedAt"`
 	SettledAt *time.Time `json:"settledAt,omitempty"`
 	DueAt     *time.Time `json:"dueAt,omitempty"`
-	Overdue   bool       `json:"overdue"`
+	// Null = it has no due time.
+	DueRule *DueRule `json:"dueRule,omitempty"`
+	Overdue bool     `json:"overdue"`
 }
 
 type StopRequestInput struct {
@@ -2439,6 +2526,64 @@ func (e OrganisationKind) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// How fast a deadline runs; HALF makes it twice as far.
+type Pace string
+
+const (
+	PaceFull  Pace = "FULL"
+	PaceHalf  Pace = "HALF"
+	PacePause Pace = "PAUSE"
+)
+
+var AllPace = []Pace{
+	PaceFull,
+	PaceHalf,
+	PacePause,
+}
+
+func (e Pace) IsValid() bool {
+	switch e {
+	case PaceFull, PaceHalf, PacePause:
+		return true
+	}
+	return false
+}
+
+func (e Pace) String() string {
+	return string(e)
+}
+
+func (e *Pace) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = Pace(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid Pace", str)
+	}
+	return nil
+}
+
+func (e Pace) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *Pace) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e Pace) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 type PersonKind string
 
 const (
@@ -3215,6 +3360,66 @@ func (e *RosterState) UnmarshalJSON(b []byte) error {
 }
 
 func (e RosterState) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+type SeatKind string
+
+const (
+	// Officers, societies and colleges' student departments.
+	SeatKindStudent SeatKind = "STUDENT"
+	SeatKindTeacher SeatKind = "TEACHER"
+	SeatKindLeague  SeatKind = "LEAGUE"
+	SeatKindOutside SeatKind = "OUTSIDE"
+)
+
+var AllSeatKind = []SeatKind{
+	SeatKindStudent,
+	SeatKindTeacher,
+	SeatKindLeague,
+	SeatKindOutside,
+}
+
+func (e SeatKind) IsValid() bool {
+	switch e {
+	case SeatKindStudent, SeatKindTeacher, SeatKindLeague, SeatKindOutside:
+		return true
+	}
+	return false
+}
+
+func (e SeatKind) String() string {
+	return string(e)
+}
+
+func (e *SeatKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = SeatKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid SeatKind", str)
+	}
+	return nil
+}
+
+func (e SeatKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *SeatKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e SeatKind) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
