@@ -158,6 +158,11 @@ func (s *Service) Definitions(ctx context.Context, actor org.Actor) ([]Listed, e
 	if err := s.rules.Check(actor, "workflow.definitions", org.Object{}); err != nil {
 		return nil, err
 	}
+	return s.Published(ctx)
+}
+
+// Published is Definitions without an actor, for the console of the machine.
+func (s *Service) Published(ctx context.Context) ([]Listed, error) {
 	var rows []versionRow
 	if err := s.db.R.NewSelect().Model(&rows).Where("state = 'PUBLISHED'").Scan(ctx); err != nil && !store.NoRows(err) {
 		return nil, store.Busy(err)

@@ -25,6 +25,7 @@ type cli struct {
 	Init    initCmd     `cmd:"" help:"Set up a new federation without a browser."`
 	Migrate migrateCmd  `cmd:"" help:"Bring the database's schema up to this version."`
 	User    userCmd     `cmd:"" help:"Accounts, from the console of the machine."`
+	Flow    workflowCmd `cmd:"" name:"workflow" help:"Definitions of approvals: check, draw, export, import."`
 	Days    calendarCmd `cmd:"" name:"calendar" help:"Holidays and working days."`
 	Sweep   sweepCmd    `cmd:"" help:"Probe a list of addresses once, by ICMP."`
 	Audit   auditCmd    `cmd:"" help:"The audit log."`

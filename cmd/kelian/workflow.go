@@ -1,0 +1,58 @@
+package main
+
+import (
+	"context"
+	"os"
+
+	"kelian/internal/app"
+	"kelian/internal/config"
+)
+
+type workflowCmd struct {
+	Check  workflowCheckCmd  `cmd:"" help:"Prove definitions before they are published; needs no database."`
+	Render workflowRenderCmd `cmd:"" help:"Draw a definition; needs no database."`
+	Export workflowExportCmd `cmd:"" help:"Write the published definitions to a folder."`
+	Import workflowImportCmd `cmd:"" help:"Publish definitions from files."`
+}
+
+type workflowCheckCmd struct {
+	Files []string `arg:"" help:"Definitions in YAML." type:"existingfile"`
+	JSON  bool     `name:"json" help:"Print the reports as JSON."`
+}
+
+func (w workflowCheckCmd) Run() error { return app.CheckWorkflows(w.Files, w.JSON, os.Stdout) }
+
+type workflowRenderCmd struct {
+	File   string `arg:"" help:"A definition in YAML." type:"existingfile"`
+	Format string `help:"mermaid, bpmn or svg." default:"mermaid" enum:"mermaid,bpmn,svg"`
+	Lang   string `help:"zh or en." default:"zh" enum:"zh,en"`
+}
+
+func (w workflowRenderCmd) Run() error {
+	return app.RenderWorkflow(w.File, w.Format, w.Lang, os.Stdout)
+}
+
+type workflowExportCmd struct {
+	Dir string `arg:"" help:"The folder; made where it is missing."`
+}
+
+func (w workflowExportCmd) Run(ctx context.Context, f *config.Flags) error {
+	c, err := settings(f, false)
+	if err != nil {
+		return err
+	}
+	return app.ExportWorkflows(ctx, c, w.Dir, os.Stdout)
+}
+
+type workflowImportCmd struct {
+	Files []string `arg:"" help:"Definitions in YAML." type:"existingfile"`
+	As    string   `help:"Sign-in name of the account that publishes them." required:""`
+}
+
+func (w workflowImportCmd) Run(ctx context.Context, f *config.Flags) error {
+	c, err := settings(f, false)
+	if err != nil {
+		return err
+	}
+	return app.ImportWorkflows(ctx, c, w.As, w.Files, os.Stdout)
+}
