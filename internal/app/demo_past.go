@@ -11,7 +11,8 @@ import (
 	"kelian/workflow"
 )
 
-// past is last year's open day, approved, and last term's repairs, closed.
+// past is last year's open day, approved, held and closed out, and last term's
+// repairs, closed.
 func (s *seeder) past(ctx context.Context) error {
 	year := s.now.AddDate(-1, 0, 20)
 	s.clk.Advance(s.now.AddDate(-1, 0, 0).Add(time.Hour).Sub(s.clk.Now()))
@@ -21,6 +22,12 @@ func (s *seeder) past(ctx context.Context) error {
 	}
 	if err := s.decide(ctx, open, "han", s.holder["college.mech.head"], "luyuan", s.holder["supervision.head"], "liu"); err != nil {
 		return err
+	}
+	s.clk.Advance(year.AddDate(0, 0, 3).Sub(s.clk.Now()))
+	_, err = s.a.Workflow.CloseOut(ctx, s.who["ayinuer"], workflow.CloseOutInput{Request: open, IdempotencyKey: s.key(), Form: map[string]any{
+		"summary": "到场同学参观了参赛机器人并动手体验，收到三十二份入会意向，场地和器材按时归还。", "people": 52, "spent": 28600}})
+	if err != nil {
+		return fmt.Errorf("close out: %w", err)
 	}
 	for i, r := range []repair.SubmitInput{
 		{Kind: repair.Computer, Building: "3号楼", Room: "412", Text: "笔记本开机黑屏", Name: "陈晓东", Number: "2024020311"},
