@@ -235,6 +235,22 @@ func TestFillExplainsEachField(t *testing.T) {
 	}
 }
 
+func TestAnInvoiceIsWrittenOnce(t *testing.T) {
+	_, wrong := builtin(t, "office.reimburse").Form.Fill([]byte(with(t, invoices, `{"invoice_numbers":["25117000001","25117000001"]}`)))
+	if len(wrong) != 1 || wrong[0].Pointer != "/invoice_numbers" || wrong[0].Code != "TWICE" {
+		t.Fatalf("%+v", wrong)
+	}
+}
+
+// A choice that asks in each branch asks always, one without else does not.
+func TestSomebodyIsAlwaysAsked(t *testing.T) {
+	src := string(builtin(t, "supervision.activity").Source)
+	_, err := workflow.Load([]byte(strings.Replace(src, "      - else:\n", "      - when: people > 1\n        do:\n", 1)), known)
+	if err == nil || !strings.Contains(err.Error(), "FLOW_ASKS_NOBODY") {
+		t.Fatalf("a choice without else: %v", err)
+	}
+}
+
 func TestFormatsAreAsserted(t *testing.T) {
 	d := builtin(t, "supervision.activity")
 	_, wrong := d.Form.Fill([]byte(strings.Replace(small1, "2026-11-20T02:00:00Z", "next Friday", 1)))
@@ -296,10 +312,12 @@ func TestSeatExpressions(t *testing.T) {
 		"request.unit.head":           {Kind: workflow.SeatRole, Role: "head", Unit: workflow.UnitExpr{Kind: workflow.UnitRequest}},
 		"vice_of( technical )":        {Kind: workflow.SeatVice, Unit: workflow.UnitExpr{Kind: workflow.UnitFixed, Code: "technical"}},
 		"outside(security_office)":    {Kind: workflow.SeatOutside, Role: "security_office"},
+		"each(society).chair":         {Kind: workflow.SeatRole, Role: "chair", Unit: workflow.UnitExpr{Kind: workflow.UnitEach, Code: "SOCIETY"}},
+		"each(units).head":            {Kind: workflow.SeatRole, Role: "head", Unit: workflow.UnitExpr{Kind: workflow.UnitEach, Field: "/units"}},
 		"college(in_charge)":          {Kind: workflow.SeatRole, Role: "head", Unit: workflow.UnitExpr{Kind: workflow.UnitCollege, Of: &workflow.UnitExpr{Kind: workflow.UnitRequest}}},
 		"seat(college_of(host).head)": {Kind: workflow.SeatRole, Role: "head", Unit: workflow.UnitExpr{Kind: workflow.UnitCollege, Of: &workflow.UnitExpr{Kind: workflow.UnitField, Field: "/host"}}},
 	} {
-		got, err := workflow.ParseSeat(src, []string{"host"})
+		got, err := workflow.ParseSeat(src, []string{"host", "units[]"})
 		want.Source = src
 		a, _ := json.Marshal(got)
 		b, _ := json.Marshal(want)
@@ -307,7 +325,8 @@ func TestSeatExpressions(t *testing.T) {
 			t.Errorf("%s: %s %v", src, a, err)
 		}
 	}
-	for _, bad := range []string{"", "office", "head", ".head", "office.", "seat(office.head", "vice_of()", "outside(a b)", "college_of(host)", "guest.head", "society.head"} {
+	for _, bad := range []string{"", "office", "head", ".head", "office.", "seat(office.head", "vice_of()", "outside(a b)", "college_of(host)", "guest.head", "society.head",
+		"each(host).head", "each(section).head", "vice_of(each(college))", "college_of(each(society)).head"} {
 		if got, err := workflow.ParseSeat(bad, []string{"host"}); err == nil {
 			t.Errorf("%q was read as %+v", bad, got)
 		}
