@@ -116,7 +116,7 @@ func (r *Resolver) submitRepair(ctx context.Context, in model.SubmitRepairInput)
 
 // publish makes a definition the one that new requests are pinned to.
 func (r *Resolver) publish(ctx context.Context, in model.PublishWorkflowInput) (model.PublishWorkflowPayload, error) {
-	out, err := r.Workflow.Publish(ctx, actorOf(ctx), workflow.PublishInput{Source: in.Yaml, IdempotencyKey: in.IdempotencyKey})
+	out, err := r.Workflow.Publish(ctx, actorOf(ctx), workflow.PublishInput{Source: in.Yaml, Understaffed: or(in.Understaffed), IdempotencyKey: in.IdempotencyKey})
 	refused, err := r.refusals(ctx, err, "source", "yaml")
 	if err != nil || refused != nil {
 		return model.PublishWorkflowPayload{UserErrors: refused}, err

@@ -2,12 +2,14 @@ package graph
 
 import (
 	"context"
+	"encoding/json"
 	"strings"
 
 	"kelian/graph/model"
 	"kelian/internal/fault"
 	"kelian/internal/id"
 	"kelian/workflow"
+	"kelian/workflow/proof"
 	"kelian/workflow/render"
 )
 
@@ -45,17 +47,29 @@ func (r *Resolver) decideTasks(ctx context.Context, list []workflow.DecideInput)
 	return out, nil
 }
 
-// diagram draws the published workflow of the key.
-func (r *Resolver) diagram(ctx context.Context, key string, format model.DiagramFormat) (string, error) {
+// published finds a published workflow by its key.
+func (r *Resolver) published(ctx context.Context, key string) (workflow.Listed, error) {
 	all, err := r.Workflow.Definitions(ctx, actorOf(ctx))
+	if err != nil {
+		return workflow.Listed{}, err
+	}
+	for _, l := range all {
+		if l.Key == key {
+			return l, nil
+		}
+	}
+	return workflow.Listed{}, fault.Missing().At("key")
+}
+
+func (r *Resolver) diagram(ctx context.Context, key string, format model.DiagramFormat) (string, error) {
+	l, err := r.published(ctx, key)
 	if err != nil {
 		return "", err
 	}
-	for _, l := range all {
-		if l.Key != key {
-			continue
-		}
-		return render.Draw(l.Definition.Flow, render.Lang(langOf(ctx)), render.Format(strings.ToLower(string(format))))
-	}
-	return "", fault.Missing().At("key")
+	return render.Draw(l.Definition.Flow, render.Lang(langOf(ctx)), render.Format(strings.ToLower(string(format))))
+}
+
+func reportOf(ctx context.Context, report *proof.Report) (model.WorkflowReport, error) {
+	text, err := json.Marshal(report)
+	return model.WorkflowReport{Sound: report.OK(), Text: report.Text(langOf(ctx) != "en"), Report: json.RawMessage(text)}, err
 }

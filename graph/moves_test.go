@@ -78,6 +78,33 @@ func TestSeveralTasksAreDecidedEachByItself(t *testing.T) {
 	})
 }
 
+func TestAWorkflowIsProvedBeforeItIsPublished(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		const check = `query($y:String!){checkWorkflow(yaml:$y){sound text report}}`
+		a := w.good("hejing", `{workflows{key source}}`, nil)
+		source := ""
+		for i := 0; a.at("workflows", i, "key") != nil; i++ {
+			if a.at("workflows", i, "key") == "office.property" {
+				source, _ = a.at("workflows", i, "source").(string)
+			}
+		}
+		if a := w.good("hejing", check, vars{"y": source}); a.at("checkWorkflow", "report", "control", "verdict") != "proven" {
+			t.Error(a.Body)
+		}
+		bad := strings.Replace(source, "seat(office.head)", "seat(office.kitchen)", 1)
+		if a := w.good("hejing", check, vars{"y": bad}); a.at("checkWorkflow", "sound") != false || a.at("checkWorkflow", "report", "findings", 0, "line") == nil {
+			t.Error(a.Body)
+		}
+		if a := w.as("zhouhang", check, vars{"y": source}); a.code() != "FORBIDDEN" {
+			t.Errorf("anybody proves: %s", a.Body)
+		}
+		if a := w.as("zhouhang", `{workflowReport(key:"office.property"){text}}`, nil); a.code() != "FORBIDDEN" {
+			t.Errorf("anybody reads who is lacking: %s", a.Body)
+		}
+	})
+}
+
 func TestWorkflowsAreDrawn(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)

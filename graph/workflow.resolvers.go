@@ -86,6 +86,29 @@ func (r *queryResolver) CloneForm(ctx context.Context, request string) (model.Re
 	return model.RequestDraft{Workflow: d.Definition, Unit: d.Unit, Form: raw(d.Form)}, err
 }
 
+// CheckWorkflow is the resolver for the checkWorkflow field.
+func (r *queryResolver) CheckWorkflow(ctx context.Context, yaml string) (model.WorkflowReport, error) {
+	report, err := r.Workflow.CheckSource(ctx, actorOf(ctx), yaml)
+	if err != nil {
+		return model.WorkflowReport{}, err
+	}
+	return reportOf(ctx, report)
+}
+
+// WorkflowReport is the resolver for the workflowReport field.
+func (r *queryResolver) WorkflowReport(ctx context.Context, key string) (*model.WorkflowReport, error) {
+	l, err := r.published(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	report, err := r.Workflow.Report(ctx, actorOf(ctx), l.Version)
+	if err != nil || report == nil {
+		return nil, err
+	}
+	out, err := reportOf(ctx, report)
+	return &out, err
+}
+
 // WorkflowDiagram is the resolver for the workflowDiagram field.
 func (r *queryResolver) WorkflowDiagram(ctx context.Context, key string, format *model.DiagramFormat) (string, error) {
 	return r.diagram(ctx, key, or(format))

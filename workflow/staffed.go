@@ -73,9 +73,14 @@ func (s *Service) CheckSource(ctx context.Context, actor org.Actor, source strin
 }
 
 // Report is the proof of a version, as of its publication or the newest look at
-// the people; nil while there is none yet.
+// the people; nil while there is none yet. Its counter-examples name people, so
+// it is for those who may publish.
 func (s *Service) Report(ctx context.Context, actor org.Actor, version id.ID) (*proof.Report, error) {
-	if err := s.rules.Check(actor, "workflow.definitions", org.Object{}); err != nil {
+	a, _, err := s.judge(ctx, actor)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.rules.Check(a, "workflow.publish", org.Object{}); err != nil {
 		return nil, err
 	}
 	return reportOf(ctx, s.db.R, version)

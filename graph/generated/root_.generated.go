@@ -633,6 +633,7 @@ type ComplexityRoot struct {
 		Absences           func(childComplexity int) int
 		AccountLink        func(childComplexity int, token string) int
 		Calendar           func(childComplexity int) int
+		CheckWorkflow      func(childComplexity int, yaml string) int
 		Checks             func(childComplexity int) int
 		CloneForm          func(childComplexity int, request string) int
 		Delegations        func(childComplexity int) int
@@ -663,6 +664,7 @@ type ComplexityRoot struct {
 		Verify             func(childComplexity int, code string) int
 		Viewer             func(childComplexity int) int
 		WorkflowDiagram    func(childComplexity int, key string, format *model.DiagramFormat) int
+		WorkflowReport     func(childComplexity int, key string) int
 		Workflows          func(childComplexity int) int
 	}
 
@@ -1095,6 +1097,12 @@ type ComplexityRoot struct {
 		Source       func(childComplexity int) int
 		Title        func(childComplexity int) int
 		Version      func(childComplexity int) int
+	}
+
+	WorkflowReport struct {
+		Report func(childComplexity int) int
+		Sound  func(childComplexity int) int
+		Text   func(childComplexity int) int
 	}
 }
 
@@ -3792,6 +3800,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Calendar(childComplexity), true
+	case "Query.checkWorkflow":
+		if e.ComplexityRoot.Query.CheckWorkflow == nil {
+			break
+		}
+
+		args, err := ec.field_Query_checkWorkflow_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.CheckWorkflow(childComplexity, args["yaml"].(string)), true
 	case "Query.checks":
 		if e.ComplexityRoot.Query.Checks == nil {
 			break
@@ -4073,6 +4092,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.WorkflowDiagram(childComplexity, args["key"].(string), args["format"].(*model.DiagramFormat)), true
+	case "Query.workflowReport":
+		if e.ComplexityRoot.Query.WorkflowReport == nil {
+			break
+		}
+
+		args, err := ec.field_Query_workflowReport_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.WorkflowReport(childComplexity, args["key"].(string)), true
 	case "Query.workflows":
 		if e.ComplexityRoot.Query.Workflows == nil {
 			break
@@ -5730,6 +5760,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Workflow.Version(childComplexity), true
+
+	case "WorkflowReport.report":
+		if e.ComplexityRoot.WorkflowReport.Report == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowReport.Report(childComplexity), true
+	case "WorkflowReport.sound":
+		if e.ComplexityRoot.WorkflowReport.Sound == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowReport.Sound(childComplexity), true
+	case "WorkflowReport.text":
+		if e.ComplexityRoot.WorkflowReport.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowReport.Text(childComplexity), true
 
 	}
 	return 0, false
@@ -8443,7 +8492,19 @@ input CommentRequestInput {
 input PublishWorkflowInput {
   "The definition in YAML."
   yaml: String!
+  "Publish it although some step finds too few people today."
+  understaffed: Boolean = false
   idempotencyKey: IdempotencyKey!
+}
+
+"The proof of a workflow: its control flow, its conditions and the people it asks."
+type WorkflowReport {
+  "Nothing keeps it from being published."
+  sound: Boolean!
+  "For people, in the reader's language."
+  text: String!
+  "For programs: {definition, hash, control, data, people, findings: [{code, severity, step, line, col, zh, en, witness}]}."
+  report: JSON!
 }
 
 type RequestDraft {
@@ -8466,6 +8527,10 @@ type PublishWorkflowPayload {
 extend type Query {
   "A draft made of an older request that you may read, to start a new one from."
   cloneForm(request: ID!): RequestDraft!
+  "What publishing the text would find; for those who may publish. It changes nothing."
+  checkWorkflow(yaml: String!): WorkflowReport!
+  "The proof of a published workflow against the people of today; null until there is one. For those who may publish."
+  workflowReport(key: String!): WorkflowReport
   "The steps of a published workflow, drawn in the reader's language."
   workflowDiagram(key: String!, format: DiagramFormat = MERMAID): String!
 }
@@ -10302,6 +10367,18 @@ func (ec *executionContext) childFields_Workflow(ctx context.Context, field grap
 		return ec.fieldContext_Workflow_publishedAt(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Workflow", field.Name)
+}
+
+func (ec *executionContext) childFields_WorkflowReport(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "sound":
+		return ec.fieldContext_WorkflowReport_sound(ctx, field)
+	case "text":
+		return ec.fieldContext_WorkflowReport_text(ctx, field)
+	case "report":
+		return ec.fieldContext_WorkflowReport_report(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WorkflowReport", field.Name)
 }
 
 func (ec *executionContext) childFields___Directive(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

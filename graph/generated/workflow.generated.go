@@ -2680,6 +2680,75 @@ func (ec *executionContext) fieldContext_Workflow_publishedAt(_ context.Context,
 	return graphql.NewScalarFieldContext("Workflow", field, false, false, "Time")
 }
 
+func (ec *executionContext) _WorkflowReport_sound(ctx context.Context, field graphql.CollectedField, obj *model.WorkflowReport) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WorkflowReport_sound(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Sound, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v bool) graphql.Marshaler {
+			return ec.marshalNBoolean2bool(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WorkflowReport_sound(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WorkflowReport", field, false, false, "Boolean")
+}
+
+func (ec *executionContext) _WorkflowReport_text(ctx context.Context, field graphql.CollectedField, obj *model.WorkflowReport) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WorkflowReport_text(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Text, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WorkflowReport_text(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WorkflowReport", field, false, false, "String")
+}
+
+func (ec *executionContext) _WorkflowReport_report(ctx context.Context, field graphql.CollectedField, obj *model.WorkflowReport) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WorkflowReport_report(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Report, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v any) graphql.Marshaler {
+			return ec.marshalNJSON2interface(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WorkflowReport_report(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WorkflowReport", field, false, false, "JSON")
+}
+
 // endregion **************************** field.gotpl *****************************
 
 // region    **************************** input.gotpl *****************************
@@ -2871,7 +2940,11 @@ func (ec *executionContext) unmarshalInputPublishWorkflowInput(ctx context.Conte
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"yaml", "idempotencyKey"}
+	if _, present := asMap["understaffed"]; !present {
+		asMap["understaffed"] = false
+	}
+
+	fieldsInOrder := [...]string{"yaml", "understaffed", "idempotencyKey"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -2885,6 +2958,13 @@ func (ec *executionContext) unmarshalInputPublishWorkflowInput(ctx context.Conte
 				return it, err
 			}
 			it.Yaml = data
+		case "understaffed":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("understaffed"))
+			data, err := ec.unmarshalOBoolean2ᚖbool(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Understaffed = data
 		case "idempotencyKey":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
 			data, err := ec.unmarshalNIdempotencyKey2string(ctx, v)
@@ -4200,6 +4280,49 @@ func (ec *executionContext) _Workflow(ctx context.Context, sel ast.SelectionSet,
 	return out
 }
 
+var workflowReportImplementors = []string{"WorkflowReport"}
+
+func (ec *executionContext) _WorkflowReport(ctx context.Context, sel ast.SelectionSet, obj *model.WorkflowReport) graphql.Marshaler {
+	fields := graphql.CollectFields(ec.OperationContext, sel, workflowReportImplementors)
+
+	out := graphql.NewFieldSet(fields)
+	deferred := graphql.NewDeferredGroup(ctx)
+	for i, field := range fields {
+		switch field.Name {
+		case "__typename":
+			out.Values[i] = graphql.MarshalString("WorkflowReport")
+		case "sound":
+			out.Values[i] = ec._WorkflowReport_sound(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "text":
+			out.Values[i] = ec._WorkflowReport_text(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "report":
+			out.Values[i] = ec._WorkflowReport_report(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		default:
+			panic("unknown field " + strconv.Quote(field.Name))
+		}
+	}
+	out.Dispatch(ctx)
+	if out.Invalids > 0 {
+		return graphql.Null
+	}
+
+	if n := len(deferred.Defers); n > 0 {
+		atomic.AddInt32(&ec.Deferred, int32(min(n, math.MaxInt32)))
+		ec.ProcessDeferredGroup(deferred)
+	}
+
+	return out
+}
+
 // endregion **************************** object.gotpl ****************************
 
 // region    ***************************** type.gotpl *****************************
@@ -4490,6 +4613,10 @@ func (ec *executionContext) marshalNWorkflow2ᚕkelianᚋgraphᚋmodelᚐWorkflo
 	return ret
 }
 
+func (ec *executionContext) marshalNWorkflowReport2kelianᚋgraphᚋmodelᚐWorkflowReport(ctx context.Context, sel ast.SelectionSet, v model.WorkflowReport) graphql.Marshaler {
+	return ec._WorkflowReport(ctx, sel, &v)
+}
+
 func (ec *executionContext) marshalODueRule2ᚖkelianᚋgraphᚋmodelᚐDueRule(ctx context.Context, sel ast.SelectionSet, v *model.DueRule) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null
@@ -4549,6 +4676,13 @@ func (ec *executionContext) marshalOWorkflow2ᚖkelianᚋgraphᚋmodelᚐWorkflo
 		return graphql.Null
 	}
 	return ec._Workflow(ctx, sel, v)
+}
+
+func (ec *executionContext) marshalOWorkflowReport2ᚖkelianᚋgraphᚋmodelᚐWorkflowReport(ctx context.Context, sel ast.SelectionSet, v *model.WorkflowReport) graphql.Marshaler {
+	if v == nil {
+		return graphql.Null
+	}
+	return ec._WorkflowReport(ctx, sel, v)
 }
 
 // endregion ***************************** type.gotpl *****************************

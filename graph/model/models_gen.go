@@ -1020,7 +1020,9 @@ type Portfolio struct {
 
 type PublishWorkflowInput struct {
 	// The definition in YAML.
-	Yaml           string `json:"yaml"`
+	Yaml string `json:"yaml"`
+	// Publish it although some step finds too few people today.
+	Understaffed   *bool  `json:"understaffed,omitempty"`
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
@@ -1919,6 +1921,16 @@ type Workflow struct {
 }
 
 func (Workflow) IsNode() {}
+
+// The proof of a workflow: its control flow, its conditions and the people it asks.
+type WorkflowReport struct {
+	// Nothing keeps it from being published.
+	Sound bool `json:"sound"`
+	// For people, in the reader's language.
+	Text string `json:"text"`
+	// For programs: {definition, hash, control, data, people, findings: [{code, severity, step, line, col, zh, en, witness}]}.
+	Report any `json:"report"`
+}
 
 type AccountLinkKind string
 
