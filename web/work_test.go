@@ -23,9 +23,9 @@ func module(price string) []string {
 func TestPurchaseByForm(t *testing.T) {
 	w := open(t)
 	z := w.in("zhouhang", "zh")
-	z.get("/requests").want(200, "物资采购")
-	z.get("/requests/new/office.property").want(200, "物品清单", "合计 （元）", "先看看要找谁")
-	z.lacks(">提交申请<", "事项")
+	z.get("/requests").want(200, "物资借用、采购与报废")
+	z.get("/requests/new/office.property").want(200, "事项", "物品清单", "合计 （元）", "先看看要找谁")
+	z.lacks(">提交申请<")
 	path := "/requests/new/office.property"
 	z.post(path, append(module("680"), "act", "add:/items")...).want(200, "物品清单 2").keeps("680")
 	if !strings.Contains(z.body, `name="/items/1/name"`) {
@@ -83,7 +83,7 @@ func TestPurchaseByForm(t *testing.T) {
 	g.post(req, "act", "approve", "task", g.hidden("task"), "rev", "2", "comment", "同意按新报价").want(303)
 	z.get(req).want(200, "已同意")
 
-	z.get(req+"/print").want(200, "物资采购审批表", "科联购〔2026〕第0001号", "申请人 周航", "物资管理员查库存", "何静", "同意按新报价", "顾晨", "2026年10月14日", "860 元", "签字")
+	z.get(req+"/print").want(200, "物资借用、采购与报废审批表", "科联购〔2026〕第0001号", "申请人 周航", "物资管理员查库存", "何静", "同意按新报价", "顾晨", "2026年10月14日", "860 元", "签字")
 	code := strings.Split(strings.Split(z.body, public+"/verify/")[1], "<")[0]
 	w.browser("en").get("/verify/"+code).want(200, "genuine", "科联购〔2026〕第0001号", "approved").lacks("周航", "光模块")
 	w.browser("en").get("/verify/zzzzzzzzzz").want(404)
