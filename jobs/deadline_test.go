@@ -68,7 +68,7 @@ func openOffice(t *testing.T, db *store.DB, requests int) *office {
 		t.Fatal(err)
 	}
 	o.svc = workflow.New(db, o.clock, org.NewTable(org.Rules(), workflow.Rules()), workflow.Options{})
-	if _, err := o.svc.Publish(ctx, actors["office.head"], workflow.PublishInput{Source: tenSteps(), IdempotencyKey: "publish"}); err != nil {
+	if _, err := o.svc.Publish(ctx, actors["office.head"], workflow.PublishInput{Source: tenSteps(), Understaffed: true, IdempotencyKey: "publish"}); err != nil {
 		t.Fatal(err)
 	}
 	o.submit(actors["technical.member"], requests)
