@@ -14,9 +14,10 @@ import (
 // Redis is the connection to the queue: a server, or one inside this process
 // that listens on no port and keeps nothing.
 type Redis struct {
-	opt  asynq.RedisConnOpt
-	mini *miniredis.Miniredis
-	bell *bell // rung after each enqueue into a Redis inside this process; else nil
+	opt    asynq.RedisConnOpt
+	mini   *miniredis.Miniredis
+	closed chan struct{} // of a Redis inside this process
+	bell   *bell         // rung after each enqueue into a Redis inside this process; else nil
 }
 
 // OpenRedis uses the server at the address (redis://…), or for "" a Redis
@@ -34,9 +35,25 @@ func OpenRedis(address string) (*Redis, error) {
 		}
 		return &Redis{opt: opt}, nil
 	}
-	mini := miniredis.NewMiniRedis()
-	mini.ClockTTL(true)
-	return &Redis{opt: inProcess{mini}, mini: mini, bell: newBell()}, nil
+	r := &Redis{mini: miniredis.NewMiniRedis(), bell: newBell(), closed: make(chan struct{})}
+	r.opt = inProcess{r.mini}
+	go r.age()
+	return r, nil
+}
+
+// age lets the keys of a Redis inside this process expire. Its own clock would
+// sort all keys at every command.
+func (r *Redis) age() {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			r.mini.FastForward(time.Second)
+		case <-r.closed:
+			return
+		}
+	}
 }
 
 // InProcess says that the queue lives in this process only.
@@ -77,6 +94,7 @@ func (r *Redis) Ping(ctx context.Context) error {
 // Close ends the Redis inside this process, if there is one.
 func (r *Redis) Close() {
 	if r.mini != nil {
+		close(r.closed)
 		r.mini.Close()
 	}
 }

@@ -65,7 +65,10 @@ func TestPublishingRunsTheProofAgainstTheDirectory(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r, err := f.svc.Report(ctx, by("zhouhang"), v.Version)
+		if _, err := f.svc.Report(ctx, by("zhouhang"), v.Version); !fault.Is(err, fault.Forbidden) {
+			t.Fatalf("anybody reads who is lacking: %v", err)
+		}
+		r, err := f.svc.Report(ctx, by("hejing"), v.Version)
 		if err != nil || r == nil || !r.OK() || r.Control.Verdict != proof.Proven || r.People.Verdict != proof.Proven || r.Definition != "office.duties" {
 			t.Fatalf("%+v %v", r, err)
 		}
