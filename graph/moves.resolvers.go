@@ -65,10 +65,14 @@ func (r *mutationResolver) DisownDecision(ctx context.Context, input model.Disow
 // RecordPaperDecision is the resolver for the recordPaperDecision field.
 func (r *mutationResolver) RecordPaperDecision(ctx context.Context, input model.RecordPaperDecisionInput) (model.RequestPayload, error) {
 	task, err := parse("tsk", input.Task, "task")
+	if err != nil {
+		return r.requestPayload(ctx, workflow.Outcome{}, err)
+	}
+	scan, err := parse("fil", input.Scan, "scan")
 	var out workflow.Outcome
 	if err == nil {
 		out, err = r.Workflow.RecordPaper(ctx, actorOf(ctx), workflow.PaperInput{Task: task, Verdict: workflow.Verdict(input.Verdict), To: or(input.To),
-			Comment: or(input.Comment), FormRev: input.FormRev, Scan: input.Scan, IdempotencyKey: input.IdempotencyKey})
+			Comment: or(input.Comment), FormRev: input.FormRev, Scan: scan, ScanSHA256: input.ScanSha256, IdempotencyKey: input.IdempotencyKey})
 	}
 	return r.requestPayload(ctx, out, err)
 }

@@ -113,7 +113,7 @@ func (t *thread) askFiles(r *store.Reads) func() error {
 
 // Attached says which files of the requests the actor may see: those that the
 // form or an earlier revision of it names, in fields that are not hidden from
-// the actor. True marks somebody's personal value, which the actor sees by the
+// the actor, and the scans of decisions on paper. True marks somebody's personal value, which the actor sees by the
 // rule workflow.personal; whoever shows one records the look.
 func (s *Service) Attached(ctx context.Context, actor org.Actor, requests ...id.ID) (map[id.ID]map[id.ID]bool, error) {
 	out := map[id.ID]map[id.ID]bool{}
@@ -136,8 +136,10 @@ func (s *Service) Attached(ctx context.Context, actor org.Actor, requests ...id.
 	r := store.NewReads(s.db.R)
 	personal := org.AskPersonal(r, ids...)
 	var revs []revisionRow
+	var scans []scanRow
 	if len(ids) > 0 {
 		r.SQL(&revs, `SELECT * FROM revision WHERE request_id IN (?)`, bun.List(ids))
+		r.SQL(&scans, `SELECT request_id, scan FROM decision WHERE request_id IN (?) AND scan <> ''`, bun.List(ids))
 	}
 	if err := r.Run(ctx); err != nil {
 		return nil, err
@@ -148,7 +150,17 @@ func (s *Service) Attached(ctx context.Context, actor org.Actor, requests ...id.
 			return nil, err
 		}
 	}
+	for _, x := range scans { // a decision on paper is read with its request
+		if file, err := id.Parse(refFile, x.Scan); err == nil {
+			out[x.RequestID][file] = false
+		}
+	}
 	return out, nil
+}
+
+type scanRow struct {
+	RequestID id.ID
+	Scan      string
 }
 
 func (s *Service) attached(ctx context.Context, a org.Actor, r *row, revs []revisionRow, personal map[string]string) (map[id.ID]bool, error) {

@@ -30,7 +30,8 @@ type moves struct {
 	input         any
 	request, task id.ID
 	people        []id.ID
-	action        string // of the audit and of the rules
+	action        string                        // of the audit and of the rules
+	ask           func(x *move, r *store.Reads) // what else is read beside the directory
 }
 
 // act is the frame of the moves: begin, the request under lock with the actor's
@@ -73,7 +74,14 @@ func (s *Service) act(ctx context.Context, actor org.Actor, m moves, fn func(ctx
 		if !m.task.IsZero() {
 			x.task = x.byID(m.task)
 		}
-		if x.facts, _, err = x.thread.facts(ctx, ""); err != nil {
+		askFacts := x.askFacts(r, "")
+		if m.ask != nil {
+			m.ask(x, r)
+		}
+		if err := r.Run(ctx); err != nil {
+			return Outcome{}, err
+		}
+		if x.facts, _, err = askFacts(); err != nil {
 			return Outcome{}, err
 		}
 		x.actor, x.seat = x.judge.Person, x.judge.Acting

@@ -2,6 +2,7 @@ package workflow_test
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -131,23 +132,28 @@ func TestUndoPutsTheTaskBack(t *testing.T) {
 func TestPaperDecisionIsEnteredByTheOfficeAndCanBeDisowned(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		f, req := withTrip(t, db)
+		if _, err := f.svc.RecordPaper(bg, by("hejing"), workflow.PaperInput{Task: f.task("shenyue", req).Task, Verdict: workflow.Approve, FormRev: 1,
+			Scan: named("not there"), IdempotencyKey: f.key()}); !fault.IsRule(err, "FILE") {
+			t.Fatalf("a scan that is not there is taken: %v", err)
+		}
+		f.svc.Files = anyFile{}
 		x := f.task("shenyue", req)
-		record := func(who, scan string) error {
-			_, err := f.svc.RecordPaper(bg, by(who), workflow.PaperInput{Task: x.Task, Verdict: workflow.Approve, FormRev: 1, Scan: scan, IdempotencyKey: f.key()})
+		record := func(who string, scan id.ID) error {
+			_, err := f.svc.RecordPaper(bg, by(who), workflow.PaperInput{Task: x.Task, Verdict: workflow.Approve, FormRev: 1, Scan: scan, ScanSHA256: strings.Repeat("a", 64), IdempotencyKey: f.key()})
 			return err
 		}
-		denied(t, record("hejing", ""), "SCAN_NEEDED")
-		if err := record("ling", "fil_1"); !fault.Is(err, fault.Forbidden) {
+		denied(t, record("hejing", id.Nil), "SCAN_NEEDED")
+		if err := record("ling", named("scan")); !fault.Is(err, fault.Forbidden) {
 			t.Fatalf("the requester enters a paper: %v", err)
 		}
-		if err := record("hejing", "fil_1"); err != nil {
+		if err := record("hejing", named("scan")); err != nil {
 			t.Fatal(err)
 		}
 		if n := len(f.events(workflow.TopicRecorded, req)); n != 1 {
 			t.Errorf("the decider was told %d times", n)
 		}
 		var scan, door string
-		if err := db.R.NewRaw(`SELECT scan, door FROM decision WHERE request_id = ?`, req).Scan(bg, &scan, &door); err != nil || scan != "fil_1" || door != "paper" {
+		if err := db.R.NewRaw(`SELECT scan, door FROM decision WHERE request_id = ?`, req).Scan(bg, &scan, &door); err != nil || scan != named("scan").TypeID("fil") || door != "paper" {
 			t.Fatalf("%q %q %v", scan, door, err)
 		}
 		if _, err := f.svc.Disown(bg, by("shenyue"), workflow.UndoInput{Task: x.Task, Comment: "不是我签的", IdempotencyKey: f.key()}); err != nil {

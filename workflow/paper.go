@@ -5,19 +5,21 @@ import (
 
 	"kelian/internal/fault"
 	"kelian/internal/id"
+	"kelian/internal/store"
 	"kelian/org"
 	"kelian/workflow/flow"
 )
 
-// PaperInput enters a decision that somebody made on paper. Scan names the file
-// of the signed paper.
+// PaperInput enters a decision that somebody made on paper. Scan is the file of
+// the signed paper, which the recorder uploaded, with its digest.
 type PaperInput struct {
 	Task           id.ID
 	Verdict        Verdict
 	To             string
 	Comment        string
 	FormRev        int
-	Scan           string
+	Scan           id.ID
+	ScanSHA256     string // hex
 	IdempotencyKey string
 }
 
@@ -29,14 +31,23 @@ func (s *Service) RecordPaper(ctx context.Context, actor org.Actor, in PaperInpu
 	if err := decide.check(); err != nil {
 		return Outcome{}, err
 	}
-	if in.Scan == "" {
+	if in.Scan.IsZero() {
 		return Outcome{}, fault.Refuse("SCAN_NEEDED", "请上传签字盖章的扫描件", "attach the scan of the signed paper").At("scan")
 	}
 	m := moves{mutation: "recordPaperDecision", key: in.IdempotencyKey, input: in, task: in.Task, action: "workflow.paper"}
+	bind := func(*store.Tx) []id.ID { return []id.ID{in.Scan} }
+	m.ask = func(x *move, r *store.Reads) {
+		if s.Files != nil {
+			bind = s.Files.AskAttach(r, x.judge.Person, x.row.ID, []Attachment{{File: in.Scan, SHA256: in.ScanSHA256}})
+		}
+	}
 	return s.act(ctx, actor, m, func(ctx context.Context, x *move) error {
+		if len(bind(x.tx)) > 0 {
+			return fault.Refuse("FILE", "找不到这份扫描件，请重新上传", "the scan is not there or not yours; upload it again").At("scan")
+		}
 		elector := x.task.Elector
-		by := flow.Actor{Person: elector.Person, Seat: elector.Seat, For: elector.For, Door: flow.Paper, Recorder: x.judge.Person.String()}
-		x.scan = in.Scan
+		by := flow.Actor{Person: elector.Person, Seat: elector.Seat, For: elector.For, Door: flow.Paper, Recorder: x.judge.Person.String(), Scan: in.ScanSHA256}
+		x.scan = in.Scan.TypeID(refFile)
 		note := x.note(decide.Comment)
 		var cmd flow.Command = flow.Cast{By: by, Task: x.task.ID, Verdict: verdicts[decide.Verdict], FormRev: in.FormRev, Proved: true, Note: note}
 		if decide.Verdict == SendBack {

@@ -650,7 +650,7 @@ func (ec *executionContext) unmarshalInputRecordPaperDecisionInput(ctx context.C
 		asMap["comment"] = ""
 	}
 
-	fieldsInOrder := [...]string{"task", "verdict", "formRev", "comment", "to", "scan", "idempotencyKey"}
+	fieldsInOrder := [...]string{"task", "verdict", "formRev", "comment", "to", "scan", "scanSha256", "idempotencyKey"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -694,11 +694,18 @@ func (ec *executionContext) unmarshalInputRecordPaperDecisionInput(ctx context.C
 			it.To = data
 		case "scan":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("scan"))
-			data, err := ec.unmarshalNString2string(ctx, v)
+			data, err := ec.unmarshalNID2string(ctx, v)
 			if err != nil {
 				return it, err
 			}
 			it.Scan = data
+		case "scanSha256":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("scanSha256"))
+			data, err := ec.unmarshalNString2string(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.ScanSha256 = data
 		case "idempotencyKey":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
 			data, err := ec.unmarshalNIdempotencyKey2string(ctx, v)

@@ -6752,8 +6752,10 @@ input RecordPaperDecisionInput {
   comment: String = ""
   "Of SEND_BACK: the step to send back to; null = the requester."
   to: String
-  "Number of the file with the scan of the signed paper."
-  scan: String!
+  "The file with the scan of the signed paper, which you uploaded."
+  scan: ID!
+  "Its digest: SHA-256 in hexadecimal."
+  scanSha256: String!
   idempotencyKey: IdempotencyKey!
 }
 

@@ -1099,8 +1099,10 @@ type RecordPaperDecisionInput struct {
 	Comment *string `json:"comment,omitempty"`
 	// Of SEND_BACK: the step to send back to; null = the requester.
 	To *string `json:"to,omitempty"`
-	// Number of the file with the scan of the signed paper.
-	Scan           string `json:"scan"`
+	// The file with the scan of the signed paper, which you uploaded.
+	Scan string `json:"scan"`
+	// Its digest: SHA-256 in hexadecimal.
+	ScanSha256     string `json:"scanSha256"`
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 

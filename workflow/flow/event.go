@@ -12,6 +12,7 @@ type Actor struct {
 	For      string `json:"for,omitempty"`
 	Door     Door   `json:"door,omitempty"`
 	Recorder string `json:"recorder,omitempty"` // who entered a paper decision
+	Scan     string `json:"scan,omitempty"`     // SHA-256 of the signed paper's scan, hex
 }
 
 // Door is the way a command came in.
