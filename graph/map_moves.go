@@ -35,8 +35,8 @@ func (r *Resolver) decideTasks(ctx context.Context, list []workflow.DecideInput)
 	out := model.DecideTasksPayload{}
 	for _, d := range done {
 		x := model.TaskResult{Task: d.Task.TypeID("tsk")}
-		if fault.Is(d.Err, fault.NotFound) {
-			x.UserErrors = []model.UserError{model.RuleError{Code: string(fault.NotFound), Message: fault.Missing().Message(langOf(ctx)), Path: []string{"input", "tasks"}}}
+		if f, ok := fault.As(d.Err); ok && f.Code != fault.Rule {
+			x.UserErrors = []model.UserError{model.RuleError{Code: string(f.Code), Message: f.Message(langOf(ctx)), Path: []string{"input", "tasks"}}}
 		} else if p, err := r.requestPayload(ctx, d.Outcome, d.Err); err != nil {
 			return model.DecideTasksPayload{}, err
 		} else {

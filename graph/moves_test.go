@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"kelian/internal/store"
 	"kelian/internal/testkit"
@@ -58,6 +59,8 @@ func TestPeopleMoveARequestAround(t *testing.T) {
 	})
 }
 
+const decideAll = `mutation($in:DecideTasksInput!){decideTasks(input:$in){results{task request{status} userErrors{code}} userErrors{code}}}`
+
 func TestSeveralTasksAreDecidedEachByItself(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
@@ -65,10 +68,13 @@ func TestSeveralTasksAreDecidedEachByItself(t *testing.T) {
 		for i := range 3 {
 			w.good("zhouhang", submit, vars{"form": form(t, fmt.Sprintf(switches, 100+i, 100+i)), "key": w.key()})
 			tasks = append(tasks, vars{"task": w.task("songlan"), "formRev": 1})
+			w.clock.Advance(time.Second) // the newest task is the last one's
+		}
+		if a := w.as("songlan", decideAll, vars{"in": vars{"tasks": []vars{tasks[0], tasks[0]}, "verdict": "APPROVE", "idempotencyKey": w.key()}}); a.code() != "BAD_USER_INPUT" {
+			t.Errorf("a task twice: %s", a.Body)
 		}
 		tasks[1]["formRev"] = 2
-		a := w.good("songlan", `mutation($in:DecideTasksInput!){decideTasks(input:$in){results{task request{status} userErrors{code}} userErrors{code}}}`,
-			vars{"in": vars{"tasks": tasks, "verdict": "APPROVE", "idempotencyKey": w.key()}})
+		a := w.good("songlan", decideAll, vars{"in": vars{"tasks": tasks, "verdict": "APPROVE", "idempotencyKey": w.key()}})
 		for i := range 3 {
 			refused := a.at("decideTasks", "results", i, "userErrors", 0, "code")
 			if (i == 1) != (refused == "STALE_FORM") || (i != 1) != (a.at("decideTasks", "results", i, "request", "status") == "OPEN") {

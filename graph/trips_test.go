@@ -3,6 +3,7 @@ package graph_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -85,7 +86,7 @@ func TestMoreObjectsTakeNoMoreRoundTrips(t *testing.T) {
 		{"tickets", "qin", `query($n:Int){list:repairTickets(first:$n){edges{node{number state text assignment{person{name} explanation{zh}} assignments{state person{name}} actions}}}}`, 20, 10, "edges"},
 		{"units", "zhouhang", `query{list:units{code parent{name{zh}} college{code} seats{name holders{name}}}}`, 20, 5, ""},
 		{"units, whole", "zhouhang", `query{list:units{code seats{name holders{name number tenures{seat} skills{name}}} tenures{seat person{name number skills{name}}}
-			portfolios{person{name}} liaisons{person{name}}}}`, 20, 30, ""},
+			portfolios{person{name}} liaisons{person{name}}}}`, 20, 16, ""},
 		{"people", "pan", `query($n:Int){list:people(text:"新生",first:$n){name number tenures{seat person{name}} skills{name}}}`, 20, 14, ""},
 		{"to tell", "pan", `query($n:Int){list:toTell(first:$n){edges{node{id channel text{zh} state}}}}`, 20, 5, "edges"},
 	} {
@@ -129,7 +130,10 @@ func TestMoreObjectsTakeNoMoreRoundTrips(t *testing.T) {
 				if got < c.least {
 					t.Errorf("only %d objects", got)
 				}
-				if many != few || many > c.bound {
+				// Lists that are read side by side may have their people's names read
+				// together or apart; where nothing grows, the bound alone is asked.
+				grows := strings.Contains(c.query, "$n")
+				if grows && many != few || many > c.bound {
 					t.Errorf("%d round trips for 2 objects, %d for %d; at most %d are allowed", few, many, got, c.bound)
 				}
 			})

@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -246,6 +247,11 @@ const maxBulk = 50
 func (s *Service) DecideMany(ctx context.Context, actor org.Actor, list []DecideInput) ([]BulkOutcome, error) {
 	if n := len(list); n == 0 || n > maxBulk {
 		return nil, fault.Input("tasks", "一次可办理 1–50 项", "decide 1 to 50 tasks at a time")
+	}
+	for i, in := range list {
+		if slices.ContainsFunc(list[:i], func(x DecideInput) bool { return x.Task == in.Task }) {
+			return nil, fault.Input("tasks", "同一项待办写了两次", "a task is named twice")
+		}
 	}
 	out := make([]BulkOutcome, len(list))
 	for i, in := range list {
