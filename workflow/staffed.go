@@ -156,12 +156,11 @@ func (s *Service) OnStaffing(ctx context.Context, d outbox.Delivery) error {
 	if err != nil {
 		return err
 	}
-	after := before
-	if before == nil {
-		after = Prove(def, people, now)
-	} else {
-		after = proof.Staff(proofInput(def, people, now), before)
+	base := before
+	if base == nil { // a version that came with the binary: its text was proved before the release
+		base = proof.Shipped(def.Flow)
 	}
+	after := proof.Staff(proofInput(def, people, now), base)
 	_, err = store.InTx(ctx, s.db, d.Command(), func(_ context.Context, tx *store.Tx) (struct{}, error) {
 		tx.QueueSQL(`UPDATE version SET report = ? WHERE id = ?`, reportText(after), p.Version)
 		for _, f := range newly(before, after) {

@@ -104,7 +104,7 @@ func TestAVersionThatLosesItsPeopleIsToldOfOnce(t *testing.T) {
 		if len(told) != 1 || !strings.Contains(told[0], `"owner":"office"`) || !strings.Contains(told[0], "Second") {
 			t.Fatalf("%v", told)
 		}
-		r, err := f.svc.Report(context.Background(), by("zhouhang"), v.Version)
+		r, err := f.svc.Report(context.Background(), by("hejing"), v.Version)
 		if err != nil || len(r.Unstaffed()) != 1 || r.Control.Verdict != proof.Proven || r.People.Verdict != proof.Refuted {
 			t.Fatalf("%+v %v", r, err)
 		}

@@ -19,6 +19,8 @@ const (
 	refreshDaily = "refresh.daily"
 	refreshHour  = 4          // of the local day
 	staffing     = "staffing" // whether the published workflows still find their people
+	// Terms begin and end in crowds; one look after the last of them is enough.
+	staffingPause = 10 * time.Minute
 )
 
 // schedules owns the timers that belong to no object.
@@ -38,7 +40,7 @@ func (a *App) onRefreshOpen(ctx context.Context, d outbox.Delivery) error {
 		if d.Name != nil && *d.Name == refreshDaily {
 			a.putDaily(tx)
 		}
-		outbox.Timer(tx, schedules, staffing, outbox.Event{Topic: workflow.TopicStaffing})
+		outbox.Timer(tx, schedules, staffing, outbox.Event{Topic: workflow.TopicStaffing, DueAt: a.Clock.Now().Add(staffingPause)})
 		_, err := a.Workflow.RefreshOpen(ctx, tx)
 		return err
 	})
