@@ -137,7 +137,7 @@ func (w *world) ask(token, query string, vars map[string]any) (json.RawMessage, 
 	}
 	err = json.NewDecoder(res.Body).Decode(&out)
 	if err != nil || res.StatusCode >= 500 || len(out.Errors) > 0 && out.Errors[0].Extensions.Code == "UNAVAILABLE" {
-		return nil, fmt.Errorf("%w: %s %v %v", errUnknown, res.Status, out.Errors, err)
+		return nil, fmt.Errorf("%w: %s %v %w", errUnknown, res.Status, out.Errors, err)
 	}
 	if len(out.Errors) > 0 {
 		return nil, fmt.Errorf("%s: %v", res.Status, out.Errors)
