@@ -123,17 +123,29 @@ func (s *Service) CloseOut(ctx context.Context, actor org.Actor, in CloseOutInpu
 		return Outcome{}, err
 	}
 	m := moves{mutation: "closeOutRequest", key: in.IdempotencyKey, input: in, request: in.Request, action: "workflow.close_out"}
+	raw, err := json.Marshal(in.Form)
+	if err != nil {
+		return Outcome{}, fault.Input("form", "表单不是合法的 JSON", "the form is not JSON").Because(err)
+	}
+	var filled Filled
+	var problems []FieldError
+	var files func() error
+	m.ask = func(x *move, r *store.Reads) {
+		if x.def.CloseOut != nil {
+			filled, problems = x.def.CloseOut.Fill(raw)
+			x.files = x.def.CloseOut.filesIn(filled.values)
+			files = x.askFiles(r)
+		}
+	}
 	return s.act(ctx, actor, m, func(ctx context.Context, x *move) error {
 		if x.def.CloseOut == nil {
 			return x.apply(ctx, flow.CloseOut{By: x.by}, x.facts) // refused by the core
 		}
-		raw, err := json.Marshal(in.Form)
-		if err != nil {
-			return fault.Input("form", "表单不是合法的 JSON", "the form is not JSON").Because(err)
-		}
-		filled, problems := x.def.CloseOut.Fill(raw)
 		if len(problems) > 0 {
 			return formInvalid(problems)
+		}
+		if err := files(); err != nil {
+			return err
 		}
 		report, err := x.def.CloseOut.Digests(1, filled, nil)
 		if err != nil {
@@ -149,12 +161,12 @@ func (s *Service) CloseOut(ctx context.Context, actor org.Actor, in CloseOutInpu
 	})
 }
 
-// askOwed reads the number of a report of this kind that the unit owes; nobody
+// askOwed reads the number of the oldest report of this kind that each unit owes; nobody
 // starts the next thing before the last one is closed out.
 func askOwed(r *store.Reads, definition string, now time.Time) func(unit string) error {
 	var owed []owedRow
-	r.SQL(&owed, `SELECT unit, series, year, serial FROM request WHERE definition = ? AND status = 'APPROVED' AND close_out_due < ? AND closed_out_at IS NULL
-		ORDER BY close_out_due LIMIT 1000`, definition, now)
+	r.SQL(&owed, `SELECT unit, series, year, serial FROM (SELECT unit, series, year, serial, row_number() OVER (PARTITION BY unit ORDER BY close_out_due) AS nth
+		FROM request WHERE definition = ? AND status = 'APPROVED' AND close_out_due < ? AND closed_out_at IS NULL) AS o WHERE nth = 1`, definition, now)
 	return func(unit string) error {
 		for _, o := range owed {
 			if o.Unit == unit {

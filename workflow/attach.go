@@ -113,7 +113,7 @@ func (t *thread) askFiles(r *store.Reads) func() error {
 
 // Attached says which files of the requests the actor may see: those that the
 // form or an earlier revision of it names, in fields that are not hidden from
-// the actor, and the scans of decisions on paper. True marks somebody's personal value, which the actor sees by the
+// the actor, those of the report, and the scans of decisions on paper. True marks somebody's personal value, which the actor sees by the
 // rule workflow.personal; whoever shows one records the look.
 func (s *Service) Attached(ctx context.Context, actor org.Actor, requests ...id.ID) (map[id.ID]map[id.ID]bool, error) {
 	out := map[id.ID]map[id.ID]bool{}
@@ -137,8 +137,10 @@ func (s *Service) Attached(ctx context.Context, actor org.Actor, requests ...id.
 	personal := org.AskPersonal(r, ids...)
 	var revs []revisionRow
 	var scans []scanRow
+	var reports []closeOutRow
 	if len(ids) > 0 {
 		r.SQL(&revs, `SELECT * FROM revision WHERE request_id IN (?)`, bun.List(ids))
+		r.SQL(&reports, `SELECT request_id, form FROM close_out WHERE request_id IN (?)`, bun.List(ids))
 		r.SQL(&scans, `SELECT request_id, scan FROM decision WHERE request_id IN (?) AND scan <> ''`, bun.List(ids))
 	}
 	if err := r.Run(ctx); err != nil {
@@ -146,7 +148,7 @@ func (s *Service) Attached(ctx context.Context, actor org.Actor, requests ...id.
 	}
 	values := personal()
 	for i := range rows {
-		if out[rows[i].ID], err = s.attached(ctx, a, &rows[i], revs, values[rows[i].ID]); err != nil {
+		if out[rows[i].ID], err = s.attached(ctx, a, &rows[i], revs, reports, values[rows[i].ID]); err != nil {
 			return nil, err
 		}
 	}
@@ -158,12 +160,17 @@ func (s *Service) Attached(ctx context.Context, actor org.Actor, requests ...id.
 	return out, nil
 }
 
+type closeOutRow struct {
+	RequestID id.ID
+	Form      string
+}
+
 type scanRow struct {
 	RequestID id.ID
 	Scan      string
 }
 
-func (s *Service) attached(ctx context.Context, a org.Actor, r *row, revs []revisionRow, personal map[string]string) (map[id.ID]bool, error) {
+func (s *Service) attached(ctx context.Context, a org.Actor, r *row, revs []revisionRow, reports []closeOutRow, personal map[string]string) (map[id.ID]bool, error) {
 	d, err := s.version(ctx, s.db.R, r.VersionID)
 	if err != nil {
 		return nil, err
@@ -185,6 +192,13 @@ func (s *Service) attached(ctx context.Context, a org.Actor, r *row, revs []revi
 	for _, rev := range revs {
 		if rev.RequestID == r.ID {
 			add(rev.Form, nil, false)
+		}
+	}
+	for _, x := range reports {
+		if x.RequestID == r.ID && d.CloseOut != nil {
+			for _, f := range d.CloseOut.filesIn(stored(x.Form).values) {
+				out[f.file] = false
+			}
 		}
 	}
 	o := org.Object{Unit: r.Unit, Owner: r.Requester, Assignee: openTasks(st), State: string(st.Status)}

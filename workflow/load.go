@@ -290,8 +290,8 @@ func (l *flowLoader) closeOut(n *node, d *flow.Definition) *Form {
 	if form == nil {
 		return nil
 	}
-	for _, f := range form.Fields {
-		rule.Fields = append(rule.Fields, f.Pointer)
+	if len(form.Personal()) > 0 {
+		l.add(n.get("form"), "CLOSE_OUT", "结项材料里不收集个人信息", "a report holds no personal fields")
 	}
 	d.CloseOut = rule
 	return form

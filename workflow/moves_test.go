@@ -281,3 +281,25 @@ func denied(t *testing.T, err error, reason string) {
 		t.Fatalf("got %v, want the refusal %s", err, reason)
 	}
 }
+
+// Who is named in the form, and whose unit it concerns, decides nothing.
+func TestInterestKeepsPeopleOut(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		f := newFed(t, db)
+		src := strings.NewReplacer("  required: [title, day]", "  required: [title, day, guest, visited]",
+			"flow:\n", `    guest: {type: string, maxLength: 40, x-title: {zh: 客人, en: Guest}, x-ui: {kind: person}}
+    visited: {type: string, maxLength: 60, x-title: {zh: 单位, en: Unit}, x-ui: {kind: unit}}
+flow:
+`, "[seat(office.head), seat(office.deputy)]", "[seat(office.head), seat(office.deputy), seat(publicity.head)]",
+			"policy: {", "policy: {interest: [named, host], ").Replace(trip)
+		_, err := f.svc.Publish(bg, by("hejing"), workflow.PublishInput{Source: src, Understaffed: true, IdempotencyKey: f.key()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		req := f.submit("ling", "liaison.trip", "liaison", `{"title":"来访","day":"2026-11-20","visited":"publicity","guest":"`+named("odeputy").TypeID("per")+`"}`)
+		f.approve(req, "shenyue")
+		f.task("hejing", req)
+		f.idle("odeputy", req)
+		f.idle("pan", req)
+	})
+}

@@ -23,12 +23,13 @@ const kindPerson = "person"
 func askBarred(r *store.Reads, d *Definition, at place, now time.Time) func() map[string]map[string]flow.Code {
 	interest := d.Flow.Policy.Interest
 	apart := slices.ContainsFunc(d.Flow.Steps(), func(s *flow.Step) bool { return s.NotSameUnit }) || slices.Contains(interest, "same_unit")
-	var units []string
+	var units, hosts []string
 	if apart {
 		units = append(units, at.unit)
 	}
 	if slices.Contains(interest, "host") {
-		units = append(units, at.form.texts(d.Form, "unit")...)
+		hosts = at.form.texts(d.Form, "unit")
+		units = append(units, hosts...)
 	}
 	if len(units) == 0 && !slices.Contains(interest, "named") {
 		return func() map[string]map[string]flow.Code { return nil }
@@ -44,15 +45,17 @@ func askBarred(r *store.Reads, d *Definition, at place, now time.Time) func() ma
 			codes := map[string]flow.Code{}
 			for _, m := range members {
 				switch own := m.Unit == at.unit; {
-				case own && step.NotSameUnit:
-					codes[m.Person.String()] = flow.SameUnit
-				case own && slices.Contains(interest, "same_unit"), !own:
+				case own && slices.Contains(interest, "same_unit"), slices.Contains(hosts, m.Unit):
 					codes[m.Person.String()] = flow.Interested
+				case own && step.NotSameUnit && codes[m.Person.String()] == "":
+					codes[m.Person.String()] = flow.SameUnit
 				}
 			}
 			if slices.Contains(interest, "named") {
 				for _, p := range at.form.texts(d.Form, kindPerson) {
-					codes[p] = flow.Interested
+					if named, err := id.Parse("per", p); err == nil {
+						codes[named.String()] = flow.Interested
+					}
 				}
 			}
 			out[step.Name] = codes

@@ -26,9 +26,8 @@ type Definition struct {
 // CloseOutRule asks the requester for a report some time after a date of the
 // form: the summary, the photos and the accounts of what was approved.
 type CloseOutRule struct {
-	After  string   `json:"after"` // JSON pointer of a date or date-time
-	Due    Span     `json:"due"`
-	Fields []string `json:"fields"` // names of the report's fields, for readers
+	After string `json:"after"` // JSON pointer of a date or date-time
+	Due   Span   `json:"due"`
 }
 
 // BlockKind says how a Block's parts relate.

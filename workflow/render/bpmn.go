@@ -137,7 +137,7 @@ func (g *Graph) BPMN(key string) ([]byte, error) {
 	return append([]byte(xml.Header), append(out, '\n')...), nil
 }
 
-var bpmnNames = map[Kind]string{Start: "startEvent", End: "endEvent", Rejected: "endEvent", Task: "userTask", Timer: "intermediateCatchEvent",
+var bpmnNames = map[Kind]string{Start: "startEvent", End: "endEvent", Task: "userTask", Timer: "intermediateCatchEvent",
 	Split: "exclusiveGateway", Merge: "exclusiveGateway", Fork: "parallelGateway", Join: "parallelGateway"}
 
 func (g *Graph) element(n *Node) bpmnElement {

@@ -31,15 +31,14 @@ type Kind string
 
 // The shapes, in BPMN's terms.
 const (
-	Start    Kind = "start"
-	End      Kind = "end"
-	Rejected Kind = "rejected"
-	Task     Kind = "task"
-	Split    Kind = "split"  // exclusive: one way is taken
-	Merge    Kind = "merge"  // exclusive
-	Fork     Kind = "fork"   // parallel: all ways are taken
-	Join     Kind = "join"   // parallel
-	Timer    Kind = "window" // an objection window
+	Start Kind = "start"
+	End   Kind = "end"
+	Task  Kind = "task"
+	Split Kind = "split"  // exclusive: one way is taken
+	Merge Kind = "merge"  // exclusive
+	Fork  Kind = "fork"   // parallel: all ways are taken
+	Join  Kind = "join"   // parallel
+	Timer Kind = "window" // an objection window
 )
 
 // Node is a shape with its place, in pixels from the upper left corner.

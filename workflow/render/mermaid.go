@@ -28,7 +28,7 @@ func (n Node) mermaid() string {
 		text += "<br/>" + escapeMermaid(l)
 	}
 	switch n.Kind {
-	case Start, End, Rejected:
+	case Start, End:
 		return `(["` + text + `"])`
 	case Split, Merge:
 		return `{"×"}`

@@ -44,7 +44,7 @@ func (g *Graph) line(b *strings.Builder, e Edge) {
 func (n *Node) shape(b *strings.Builder) {
 	cx, cy := n.X+n.W/2, n.Y+n.H/2
 	switch n.Kind {
-	case Start, End, Rejected:
+	case Start, End:
 		width := 1
 		if n.Kind != Start {
 			width = 3
