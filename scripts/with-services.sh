@@ -70,7 +70,7 @@ if [ -z "${KELIAN_TEST_DATABASE_URL:-}" ] && [ -n "$(pgbin)" ]; then
 fi
 if [ -z "${KELIAN_TEST_REDIS_URL:-}" ] && have redis-server; then
 	port=$(free_port)
-	(cd "$dir" && exec redis-server --port "$port" --bind 127.0.0.1 --save "" --appendonly no >"$dir/redis.log" 2>&1) &
+	(cd "$dir" && exec redis-server --port "$port" --bind 127.0.0.1 --databases 256 --save "" --appendonly no >"$dir/redis.log" 2>&1) &
 	redis_pid=$!
 	export KELIAN_TEST_REDIS_URL="redis://127.0.0.1:$port/0"
 	for _ in $(seq 100); do

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -154,10 +155,14 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-var redisDB atomic.Int64
+// redisHeld is how long a database of the Redis server stays taken when the
+// process that took it was killed.
+const redisHeld = 20 * time.Minute
 
 // RedisURL gives an emptied database of the server that KELIAN_TEST_REDIS_URL
-// names; with PostgreSQL at hand there has to be one.
+// names, which no other test uses until this one ends; with PostgreSQL at hand
+// there has to be one. Database 0 says which are taken, for packages run at the
+// same time.
 func RedisURL(t testing.TB) string {
 	t.Helper()
 	base := os.Getenv("KELIAN_TEST_REDIS_URL")
@@ -168,14 +173,35 @@ func RedisURL(t testing.TB) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	// Packages run at the same time: each process takes a range of its own.
-	opt.DB = int((int64(os.Getpid())*3 + redisDB.Add(1)) % 16)
-	c := redis.NewClient(opt)
-	defer func() { _ = c.Close() }()
-	if err := c.FlushDB(context.Background()).Err(); err != nil {
+	opt.DB = 0
+	book := redis.NewClient(opt)
+	t.Cleanup(func() { _ = book.Close() })
+	ctx := context.Background()
+	conf, err := book.ConfigGet(ctx, "databases").Result()
+	if err != nil {
 		t.Fatal(err)
 	}
-	u, _ := url.Parse(base)
-	u.Path = fmt.Sprintf("/%d", opt.DB)
-	return u.String()
+	total, _ := strconv.Atoi(conf["databases"])
+	for n := 1; n < total; n++ {
+		key := fmt.Sprintf("taken:%d", n)
+		free, err := book.SetNX(ctx, key, os.Getpid(), redisHeld).Result()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !free {
+			continue
+		}
+		t.Cleanup(func() { _ = book.Del(ctx, key).Err() })
+		opt.DB = n
+		c := redis.NewClient(opt)
+		defer func() { _ = c.Close() }()
+		if err := c.FlushDB(ctx).Err(); err != nil {
+			t.Fatal(err)
+		}
+		u, _ := url.Parse(base)
+		u.Path = fmt.Sprintf("/%d", n)
+		return u.String()
+	}
+	t.Fatalf("all %d databases of the Redis server are taken by tests", total-1)
+	return ""
 }

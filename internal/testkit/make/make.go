@@ -6,6 +6,7 @@ package make
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -99,7 +100,7 @@ func (h Handlers) Drain(t testing.TB, db *store.DB, c clock.Clock) []string {
 				t.Fatal(err)
 			}
 			n += len(rows)
-			for _, r := range rows {
+			for _, r := range byDue(t, db, rows) {
 				topics = append(topics, h.one(t, db, r)...)
 			}
 		}
@@ -109,6 +110,22 @@ func (h Handlers) Drain(t testing.TB, db *store.DB, c clock.Clock) []string {
 	}
 	t.Fatal("the outbox does not run dry")
 	return nil
+}
+
+// byDue sorts rows by when they were due, as time would have brought them one
+// after the other.
+func byDue(t testing.TB, db *store.DB, rows []outbox.Claimed) []outbox.Claimed {
+	t.Helper()
+	due := map[id.ID]time.Time{}
+	for _, r := range rows {
+		d, err := outbox.Load(context.Background(), db, r.ID, r.Attempt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		due[r.ID] = d.DueAt
+	}
+	slices.SortStableFunc(rows, func(a, b outbox.Claimed) int { return due[a.ID].Compare(due[b.ID]) })
+	return rows
 }
 
 func (h Handlers) one(t testing.TB, db *store.DB, r outbox.Claimed) []string {
