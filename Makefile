@@ -18,6 +18,7 @@ run: ## the demo federation
 
 test: check ## all tests on both databases and both queues; installs what it needs on Debian as root
 	CI=true scripts/with-services.sh $(GO) test -p 2 -timeout 20m ./...
+	$(MAKE) --no-print-directory faults
 
 faults: ## the fault tests on real processes, with short limits (about five minutes)
 	CI=true scripts/with-services.sh $(GO) test -tags fault -timeout 15m -v ./internal/faulttest/

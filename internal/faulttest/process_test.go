@@ -3,6 +3,7 @@
 package faulttest_test
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -149,6 +150,14 @@ func (p *process) wait() error {
 	case <-time.After(under.wait):
 		return fmt.Errorf("the process did not end\n%s", p.tail())
 	}
+}
+
+// stop lets it finish what it has begun and waits for its end.
+func (p *process) stop() error {
+	p.w.mu.Lock()
+	p.ending = true
+	p.w.mu.Unlock()
+	return errors.Join(p.signal(syscall.SIGTERM), p.wait())
 }
 
 func (p *process) tail() string {
