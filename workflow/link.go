@@ -204,14 +204,8 @@ type LinkDecision struct {
 // the link: somebody signed in as another person is refused. A link that is
 // stale, used or expired changes nothing and says so.
 func (s *Service) DecideByLink(ctx context.Context, visitor org.Actor, in LinkDecision) (Outcome, error) {
-	l, err := s.linkRow(ctx, in.Token)
-	if err != nil {
-		return Outcome{}, err
-	}
-	if !visitor.Anonymous() && visitor.Person != l.Person {
-		return Outcome{}, fault.Refuse("LINK_FORWARDED", "这个链接是发给另一个人的，不能代他办理", "this link was sent to somebody else; nobody decides in that person's place")
-	}
-	di := DecideInput{Task: l.TaskID, Verdict: in.Verdict, To: in.To, Comment: in.Comment, FormRev: l.FormRev}
+	hash := tokenHash(strings.TrimSpace(in.Token))
+	di := DecideInput{Verdict: in.Verdict, To: in.To, Comment: in.Comment}
 	if err := di.check(); err != nil {
 		return Outcome{}, err
 	}
@@ -221,25 +215,58 @@ func (s *Service) DecideByLink(ctx context.Context, visitor org.Actor, in LinkDe
 	}
 	proved := false
 	if in.Code != "" {
-		if proved, err = s.proved(ctx, l, in.Code, now); err != nil {
+		if proved, err = s.prove(ctx, visitor, in, now); err != nil {
 			return Outcome{}, err
 		}
 	}
 	key := in.IdempotencyKey
 	if key != "" {
-		key = l.Hash[:32] + " " + key // strangers' keys never meet
+		key = hash[:32] + " " + key // strangers' keys never meet
 	}
-	return store.InTx(ctx, s.db, store.FromClient(s.db, id.Nil, "decideByLink", key, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
-		t, err := s.load(ctx, tx, byTask, l.TaskID, now, cal)
+	return store.InTx(ctx, s.db, store.FromClient(s.db, visitor.Person, "decideByLink", key, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
+		r := store.NewReads(tx)
+		loaded := s.askLoad(r, tx, byLink, hash, now, cal)
+		var links []linkRow
+		r.SQL(&links, `SELECT * FROM decision_link WHERE hash = ?`, hash)
+		if err := r.Run(ctx); err != nil {
+			return Outcome{}, err
+		}
+		t, err := loaded(ctx)
 		if err != nil {
+			return Outcome{}, err
+		}
+		l := links[0]
+		if err := meant(l, visitor); err != nil {
 			return Outcome{}, err
 		}
 		if task := t.byID(l.TaskID); task != nil && linkState(l, task, t.st, now) == LinkExpired {
 			return Outcome{}, fault.Refuse("LINK_EXPIRED", "链接已过期，请联系申请人或办公室重新发送", "the link has expired; ask the requester or the office for a new one")
 		}
+		di.Task, di.FormRev = l.TaskID, l.FormRev
 		tx.QueueSQL(`UPDATE decision_link SET used_at = ? WHERE id = ?`, now, l.ID)
 		return t.decide(ctx, org.Actor{Person: l.Person, Lang: visitor.Lang}, di, flow.Actor{Person: l.Person.String(), Door: flow.Link}, proved)
 	})
+}
+
+// meant refuses who is signed in as somebody else than the link's person.
+func meant(l linkRow, visitor org.Actor) error {
+	if !visitor.Anonymous() && visitor.Person != l.Person {
+		return fault.Refuse("LINK_FORWARDED", "这个链接是发给另一个人的，不能代他办理", "this link was sent to somebody else; nobody decides in that person's place")
+	}
+	return nil
+}
+
+// prove weighs the code that came with a decision; a wrong one counts, whatever
+// becomes of the decision.
+func (s *Service) prove(ctx context.Context, visitor org.Actor, in LinkDecision, now time.Time) (bool, error) {
+	l, err := s.linkRow(ctx, in.Token)
+	if err == nil {
+		err = meant(l, visitor)
+	}
+	if err != nil {
+		return false, err
+	}
+	return s.proved(ctx, l, in.Code, now)
 }
 
 // CodeSent says until when a code can be used.

@@ -39,15 +39,16 @@ type thread struct {
 	scan   string     // the paper that the decision was entered from
 }
 
-// byID and byTask select the request of a command.
+// byID, byTask and byLink select the request of a command.
 const (
 	byID   = `id = ?`
 	byTask = `id = (SELECT request_id FROM task WHERE id = ?)`
+	byLink = `id = (SELECT request_id FROM decision_link WHERE hash = ?)`
 )
 
 // load locks a request and reads all that its next event depends on, in one
 // statement; an absent one is fault.Missing.
-func (s *Service) load(ctx context.Context, tx *store.Tx, where string, key id.ID, now time.Time, cal *calendar.Calendar) (*thread, error) {
+func (s *Service) load(ctx context.Context, tx *store.Tx, where string, key any, now time.Time, cal *calendar.Calendar) (*thread, error) {
 	r := store.NewReads(tx)
 	loaded := s.askLoad(r, tx, where, key, now, cal)
 	if err := r.Run(ctx); err != nil {
@@ -57,7 +58,7 @@ func (s *Service) load(ctx context.Context, tx *store.Tx, where string, key id.I
 }
 
 // askLoad is load beside other reads.
-func (s *Service) askLoad(r *store.Reads, tx *store.Tx, where string, key id.ID, now time.Time, cal *calendar.Calendar) func(context.Context) (*thread, error) {
+func (s *Service) askLoad(r *store.Reads, tx *store.Tx, where string, key any, now time.Time, cal *calendar.Calendar) func(context.Context) (*thread, error) {
 	var rows []row
 	r.SQL(&rows, `SELECT * FROM request WHERE `+where+` ?`, key, s.db.Lock(false))
 	return func(ctx context.Context) (_ *thread, err error) {

@@ -2,6 +2,7 @@ package e2e_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -297,6 +298,46 @@ func (c *trips) request() {
 	})
 	c.count("withdrawRequest", func() error {
 		_, err := a.Workflow.Withdraw(ctx, zhou, workflow.WithdrawInput{Request: request, IdempotencyKey: id.Secret(16)})
+		return err
+	})
+	c.byLink()
+}
+
+// byLink counts an advisor's decision by link, about last year's activity held
+// again.
+func (c *trips) byLink() {
+	a, ctx := c.app, c.t.Context()
+	last := c.one(`SELECT id FROM request WHERE definition = ? AND unit = 'society.robotics' AND status = 'APPROVED' ORDER BY id DESC LIMIT 1`, activity)
+	leader := org.Actor{Lang: "zh", Person: c.one(`SELECT requester FROM request WHERE id = ?`, last)}
+	draft, err := a.Workflow.Clone(ctx, leader, last)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	var form map[string]any
+	if err := json.Unmarshal([]byte(draft.Form), &form); err != nil {
+		c.t.Fatal(err)
+	}
+	day := a.Clock.Now().AddDate(0, 0, 45).Truncate(24 * time.Hour)
+	form["start"], form["end"] = day.Add(6*time.Hour).Format(time.RFC3339), day.Add(9*time.Hour).Format(time.RFC3339)
+	var request id.ID
+	c.count("submitRequest activity", func() error {
+		got, err := a.Workflow.Submit(ctx, leader, workflow.SubmitInput{Definition: activity, Unit: "society.robotics", Form: form, IdempotencyKey: id.Secret(16)})
+		request = got.Request
+		return err
+	})
+	task := c.one(`SELECT id FROM task WHERE request_id = ? AND state = 'open'`, request)
+	link, err := store.InTx(ctx, a.DB, store.Internal("e2e.link"), func(ctx context.Context, tx *store.Tx) (workflow.IssuedLink, error) {
+		link, ok, err := a.Workflow.IssueLink(ctx, tx, task)
+		if err == nil && !ok {
+			err = errors.New("the first step is not decided by link")
+		}
+		return link, err
+	})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.count("decideByLink", func() error {
+		_, err := a.Workflow.DecideByLink(ctx, org.Stranger("zh", "10.1.1.3"), workflow.LinkDecision{Token: link.Token, Verdict: workflow.Approve, IdempotencyKey: id.Secret(16)})
 		return err
 	})
 }
