@@ -130,7 +130,8 @@ func (r *Resolver) forecast(ctx context.Context, definition, unit string, form m
 	out := model.Forecast{TypicalHours: v.Typical.Hours(), Problems: fieldErrors(langOf(ctx), []string{"form"}, v.Problems)}
 	for _, s := range v.Steps {
 		x := model.ForecastStep{Step: s.Step, Title: text(s.Title.Zh, s.Title.En), Stage: s.Stage, Seats: s.Ask, DueAt: when(s.DueAt), DueRule: ruleOrNil(s.DueRule), Short: s.Short,
-			People: each(s.People, func(w workflow.Who) model.Person { return r.person(ctx, w.Person, w.Name) })}
+			People:    each(s.People, func(w workflow.Who) model.Person { return r.person(ctx, w.Person, w.Name) }),
+			Otherwise: each(s.Otherwise, func(w workflow.Who) model.Person { return r.person(ctx, w.Person, w.Name) })}
 		if s.Typical.Took > 0 {
 			h := s.Typical.Took.Hours()
 			x.TypicalHours = &h

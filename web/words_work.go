@@ -170,6 +170,7 @@ var workWords = map[string]text{
 	"forecast.title":      {"要找谁、要多久", "Who will be asked and how long it takes"},
 	"forecast.problems":   {"还有 %d 处要改，改好才能提交：", "%d things to mend before it can be sent:"},
 	"forecast.fallback":   {"岗位空缺，由上级代审", "the seat is vacant; asked in its place"},
+	"forecast.otherwise":  {"若他们都已审批过须由另一人审批的步骤，则找", "if all of them have decided a step that needs somebody else, asked instead"},
 	"forecast.short":      {"这一步少 %d 个人，会卡住", "%d people too few: it would be stuck here"},
 	"forecast.whole":      {"全程通常 %s", "Usually %s in all"},
 	"forecast.help":       {"还没有提交。确认无误再提交。", "Nothing was sent yet."},

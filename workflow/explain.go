@@ -120,10 +120,12 @@ type ForecastStep struct {
 	Excluded []ExclusionView
 	Apart    []string // earlier steps whose deciders are kept out
 	Fallback bool     // the seat is vacant; these are asked instead
-	DueAt    time.Time
-	DueRule  DueRule
-	Typical  Typical
-	Short    int // how many more people it would need: it would be stuck
+	// Otherwise are asked if everybody of People is kept out by Apart.
+	Otherwise []Who
+	DueAt     time.Time
+	DueRule   DueRule
+	Typical   Typical
+	Short     int // how many more people it would need: it would be stuck
 }
 
 // Forecast says who will be asked, in which order, and how long it takes, for a
@@ -201,7 +203,7 @@ func (s *Service) tryForm(d *Definition, form map[string]any, now time.Time) (Fi
 func (s *Service) forecastSteps(ctx context.Context, out *ForecastView, a org.Actor, steps []flow.ForecastStep, history map[string][]int64, now time.Time) error {
 	var people []id.ID
 	for _, f := range steps {
-		for _, e := range f.Electors {
+		for _, e := range slices.Concat(f.Electors, f.Otherwise) {
 			people = append(people, personID(e.Person))
 		}
 	}
@@ -216,10 +218,14 @@ func (s *Service) forecastSteps(ctx context.Context, out *ForecastView, a org.Ac
 	for _, f := range steps {
 		x := ForecastStep{Step: f.Step, Title: f.Title, Stage: f.Stage, Rule: f.Rule, Ask: f.Ask, Apart: f.Apart, Fallback: f.Fallback, DueAt: f.Due.At, DueRule: ReadDueRule(f.Due.By), Short: f.Short}
 		x.Typical, _ = typical(history[f.Step], f.Due, now)
-		for _, e := range f.Electors {
-			p := personID(e.Person)
-			x.People = append(x.People, Who{Person: p, Name: names[p], Seat: e.Seat, For: personID(e.For)})
+		who := func(list []flow.Elector) (out []Who) {
+			for _, e := range list {
+				p := personID(e.Person)
+				out = append(out, Who{Person: p, Name: names[p], Seat: e.Seat, For: personID(e.For)})
+			}
+			return out
 		}
+		x.People, x.Otherwise = who(f.Electors), who(f.Otherwise)
 		for _, e := range f.Excluded {
 			x.Excluded = append(x.Excluded, ExclusionView{Who{Person: personID(e.Elector.Person), Seat: e.Elector.Seat}, e.Why, e.Step})
 		}

@@ -261,6 +261,7 @@ type ComplexityRoot struct {
 	ForecastStep struct {
 		DueAt        func(childComplexity int) int
 		DueRule      func(childComplexity int) int
+		Otherwise    func(childComplexity int) int
 		People       func(childComplexity int) int
 		Seats        func(childComplexity int) int
 		Short        func(childComplexity int) int
@@ -1906,6 +1907,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ForecastStep.DueRule(childComplexity), true
+	case "ForecastStep.otherwise":
+		if e.ComplexityRoot.ForecastStep.Otherwise == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ForecastStep.Otherwise(childComplexity), true
 	case "ForecastStep.people":
 		if e.ComplexityRoot.ForecastStep.People == nil {
 			break
@@ -8393,6 +8400,8 @@ type ForecastStep {
   stage: Int!
   "Who will be asked; named where you may know them."
   people: [Person!]!
+  "Who is asked instead if all of these decide a step before that has to be decided by others."
+  otherwise: [Person!]!
   "The seats that the definition asks, e.g. vice_of(request.unit)."
   seats: [String!]!
   dueAt: Time
@@ -8987,6 +8996,8 @@ func (ec *executionContext) childFields_ForecastStep(ctx context.Context, field 
 		return ec.fieldContext_ForecastStep_stage(ctx, field)
 	case "people":
 		return ec.fieldContext_ForecastStep_people(ctx, field)
+	case "otherwise":
+		return ec.fieldContext_ForecastStep_otherwise(ctx, field)
 	case "seats":
 		return ec.fieldContext_ForecastStep_seats(ctx, field)
 	case "dueAt":

@@ -703,6 +703,38 @@ func (ec *executionContext) fieldContext_ForecastStep_people(_ context.Context, 
 	return fc, nil
 }
 
+func (ec *executionContext) _ForecastStep_otherwise(ctx context.Context, field graphql.CollectedField, obj *model.ForecastStep) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_ForecastStep_otherwise(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Otherwise, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v []model.Person) graphql.Marshaler {
+			return ec.marshalNPerson2ᚕkelianᚋgraphᚋmodelᚐPersonᚄ(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_ForecastStep_otherwise(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "ForecastStep",
+		Field:      field,
+		IsMethod:   false,
+		IsResolver: false,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Person(ctx, field)
+		},
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _ForecastStep_seats(ctx context.Context, field graphql.CollectedField, obj *model.ForecastStep) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3511,6 +3543,11 @@ func (ec *executionContext) _ForecastStep(ctx context.Context, sel ast.Selection
 			}
 		case "people":
 			out.Values[i] = ec._ForecastStep_people(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "otherwise":
+			out.Values[i] = ec._ForecastStep_otherwise(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -626,6 +626,8 @@ type ForecastStep struct {
 	Stage int `json:"stage"`
 	// Who will be asked; named where you may know them.
 	People []Person `json:"people"`
+	// Who is asked instead if all of these decide a step before that has to be decided by others.
+	Otherwise []Person `json:"otherwise"`
 	// The seats that the definition asks, e.g. vice_of(request.unit).
 	Seats   []string   `json:"seats"`
 	DueAt   *time.Time `json:"dueAt,omitempty"`

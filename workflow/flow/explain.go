@@ -213,10 +213,13 @@ type ForecastStep struct {
 	Excluded []Exclusion // the requester
 	Fallback bool        // Electors are those of Policy.Empty
 	Apart    []string    // earlier steps whose deciders are kept out
-	Draw     int         // so many of Electors, by lot; 0: all
-	Span     Span
-	Due      Due // as if it opened now
-	Short    int // weight by which too few can be asked: it would be stuck
+	// Otherwise are those of Policy.Empty, who are asked if everybody of
+	// Electors is kept out by what he decided before.
+	Otherwise []Elector
+	Draw      int // so many of Electors, by lot; 0: all
+	Span      Span
+	Due       Due // as if it opened now
+	Short     int // weight by which too few can be asked: it would be stuck
 }
 
 // Forecast lists who will be asked if the request were submitted now by this
@@ -225,7 +228,36 @@ func Forecast(def *Definition, requester string, facts Facts) ([]ForecastStep, e
 	r := &run{def: def, facts: facts, st: State{Status: Open, Requester: requester}}
 	f := &forecaster{walk: walk{run: r}}
 	_, err := f.seq(def.Blocks, 0)
+	f.keepOut()
 	return f.out, err
+}
+
+// keepOut finds the steps whose electors may all have decided a step that has
+// to be decided by others, before or beside them.
+func (f *forecaster) keepOut() {
+	if f.def.Policy.Empty == "" {
+		return
+	}
+	for i := range f.out {
+		q := &f.out[i]
+		if q.Fallback || len(q.Electors) == 0 {
+			continue
+		}
+		var before []Elector // who may decide such a step first
+		for k, p := range f.out {
+			if k != i && f.def.Apart(p.Step, q.Step) && !f.def.Precedes(q.Step, p.Step) {
+				before = slices.Concat(before, p.Electors, f.facts.Empty)
+			}
+		}
+		first := func(e Elector) bool {
+			return slices.ContainsFunc(before, func(b Elector) bool {
+				return e.Person == b.Person || e.Person == b.For || e.For != "" && (e.For == b.Person || e.For == b.For)
+			})
+		}
+		if !slices.ContainsFunc(q.Electors, func(e Elector) bool { return !first(e) }) {
+			q.Otherwise, _ = f.admit(q.Step, f.facts.Empty)
+		}
+	}
 }
 
 type forecaster struct {

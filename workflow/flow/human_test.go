@@ -182,6 +182,18 @@ func TestInTurnAsksOneAfterTheOther(t *testing.T) {
 	w.expect(flow.Open, "chair")
 }
 
+// A step that asks in turn and had found nobody begins with the first who comes.
+func TestInTurnBeginsWithTheFirstWhoComes(t *testing.T) {
+	w := newWorld(t, definition(step("one", "a"), step("two", "b", rule(flow.Rule{Kind: flow.All, InTurn: true}))), map[string][]string{"a": {"ann"}})
+	w.submit("ling", offer)
+	w.approve("ann")
+	w.expect(flow.Open)
+	w.seats["b"] = []string{"bob", "cho"}
+	w.do(flow.Refresh{By: flow.Actor{Door: flow.System}})
+	w.approve("bob", "cho")
+	w.expect(flow.Approved)
+}
+
 func TestLateStepWidensAndKeepsThoseItAsked(t *testing.T) {
 	w := late(t, flow.Rule{Kind: flow.Any}, flow.ThenWiden, "p", "q")
 	w.now = epoch.Add(48 * time.Hour)

@@ -150,6 +150,21 @@ func TestDistinctPersonsAreAskedAndTold(t *testing.T) {
 	}
 }
 
+// Where all who could be asked may have decided what others have to decide, the
+// forecast names who is asked in their place.
+func TestForecastNamesWhoStandsInForThoseKeptOut(t *testing.T) {
+	def := definition(step("money", "office.head"), step("chair", "fed.chair", apart("money")))
+	def.Policy.Empty = "fed.vice"
+	w := newWorld(t, def, map[string][]string{"office.head": {"he", "chen"}, "fed.chair": {"he"}, "fed.vice": {"gu"}})
+	steps, err := flow.Forecast(def, "ling", w.facts())
+	if err != nil || len(steps[0].Otherwise) != 0 || len(steps[1].Otherwise) != 1 || steps[1].Otherwise[0].Person != "gu" {
+		t.Fatalf("%+v %v", steps, err)
+	}
+	w.submit("ling", offer)
+	w.approve("he", "gu")
+	w.expect(flow.Approved)
+}
+
 // Distinct steps that are open at the same time are told apart when the first
 // vote falls, and Explain shows whose answer can no longer count.
 func TestDistinctInParallel(t *testing.T) {

@@ -76,9 +76,14 @@ func (r *run) newcomers(ss *StepState, fresh []Elector, gone []Task) []Opening {
 		}
 		return out
 	}
+	// In a step that asks in turn they come last; where nobody was asked, or all
+	// have answered, the first of them has the turn.
+	turn := slices.ContainsFunc(r.st.Tasks, func(t Task) bool {
+		return t.Step == ss.Name && t.Round == ss.Round && t.Within == "" && (t.State == TaskOpen || t.State == TaskWaiting)
+	})
 	var out []Opening
 	for i, e := range fit {
-		out = append(out, Opening{Task: taskID(ss.Name, ss.Round, ss.Tasks+1+i), Elector: e, Origin: ByRefresh, Waits: ss.Rule.InTurn})
+		out = append(out, Opening{Task: taskID(ss.Name, ss.Round, ss.Tasks+1+i), Elector: e, Origin: ByRefresh, Waits: ss.Rule.InTurn && (turn || i > 0)})
 	}
 	return out
 }
