@@ -139,6 +139,7 @@ func (s *Service) record(ctx context.Context, t *taken, sent error) error {
 		}
 		err := q.Scan(ctx)
 		if store.NoRows(err) {
+			fault.At("stale-record")
 			return struct{}{}, nil
 		}
 		if err != nil {

@@ -3,7 +3,6 @@
 package faulttest_test
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -126,7 +125,7 @@ func frozenSender(t *testing.T, bug string) *findings {
 			t.Fatal(err)
 		}
 	}
-	a := w.start("worker", "", false)
+	a := w.start("worker", "stale-record", false)
 	held("the first worker sends", g.came[0])
 	if err := poll("no other letter is under way", under.wait, func() bool {
 		rows, ok := w.due(time.Now().UTC())
@@ -140,7 +139,19 @@ func frozenSender(t *testing.T, bug string) *findings {
 	}
 	w.start("worker", "", false)
 	held("the second worker sends after the lease", g.came[1])
-	if err := errors.Join(a.signal(syscall.SIGCONT), a.stop()); err != nil {
+	if err := a.signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	// It dies when its record is refused; with the bug it is not.
+	if err := poll("the first worker has said what became of its attempt", under.wait, func() bool {
+		select {
+		case <-a.gone:
+			return true
+		default:
+			n, err := w.db.R.NewSelect().Table("delivery").Where("channel = 'email'").Where("state = 'waiting'").Count(t.Context())
+			return err == nil && n > 0
+		}
+	}); err != nil {
 		t.Fatal(err)
 	}
 	opened()

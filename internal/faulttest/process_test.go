@@ -3,7 +3,6 @@
 package faulttest_test
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"os"
@@ -150,14 +149,6 @@ func (p *process) wait() error {
 	case <-time.After(under.wait):
 		return fmt.Errorf("the process did not end\n%s", p.tail())
 	}
-}
-
-// stop lets it finish what it has begun and waits for its end.
-func (p *process) stop() error {
-	p.w.mu.Lock()
-	p.ending = true
-	p.w.mu.Unlock()
-	return errors.Join(p.signal(syscall.SIGTERM), p.wait())
 }
 
 func (p *process) tail() string {
