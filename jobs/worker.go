@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
-	"strconv"
 	"time"
 
 	"kelian/internal/clock"
@@ -17,8 +16,6 @@ import (
 
 	"github.com/hibiken/asynq"
 )
-
-func carriedID(row outbox.Claimed) string { return row.ID.String() + ":" + strconv.Itoa(row.Attempt) }
 
 // Worker takes deliveries from Redis and gives them to their handlers.
 type Worker struct {
@@ -51,24 +48,32 @@ func (w *Worker) Start() (stop func()) {
 }
 
 // handle never returns an error to asynq: what happened to a row stands in
-// the row.
+// the row. A row that a stop leaves behind is sent again after its visibility.
 func (w *Worker) handle(ctx context.Context, t *asynq.Task) error {
-	var c carried
-	if err := json.Unmarshal(t.Payload(), &c); err != nil {
+	var list []outbox.Claimed
+	if err := json.Unmarshal(t.Payload(), &list); err != nil {
 		w.Log.Error("a task that is not ours", "type", t.Type())
 		return nil
 	}
+	for len(list) > 0 && ctx.Err() == nil {
+		d, rest, err := outbox.First(ctx, w.DB, list)
+		if err != nil {
+			if !errors.Is(err, store.ErrStale) {
+				w.Log.Warn("deliveries could not be loaded; they are sent again", "rows", len(list), "error", err)
+			}
+			break
+		}
+		w.deliver(ctx, d)
+		list = rest
+	}
+	return nil
+}
+
+func (w *Worker) deliver(ctx context.Context, d outbox.Delivery) {
 	ctx, cancel := context.WithTimeout(ctx, w.Timing.Handler)
 	defer cancel()
-	d, err := outbox.Load(ctx, w.DB, c.ID, c.Attempt)
-	if err != nil {
-		if !errors.Is(err, store.ErrStale) {
-			w.Log.Warn("a delivery could not be loaded; it is sent again", "row", c.ID, "error", err)
-		}
-		return nil
-	}
 	fault.At("before-effect", d.Topic)
-	err = w.run(ctx, d)
+	err := w.run(ctx, d)
 	fault.At("after-effect", d.Topic)
 	if fault.BugDone && err == nil {
 		err = w.finish(ctx, d)
@@ -85,7 +90,6 @@ func (w *Worker) handle(ctx context.Context, t *asynq.Task) error {
 			w.Log.Warn("the failure could not be booked; the row is sent again", "row", d.ID, "error", err)
 		}
 	}
-	return nil
 }
 
 // finish marks a row done apart from its effect: the planted bug

@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"kelian/internal/fault"
@@ -12,15 +13,37 @@ import (
 )
 
 // OnDeadline handles TopicDeadline: it reminds, escalates, or does what else
-// the definition says. A timer that is no longer armed does nothing. The clock
-// that found the row due may be ahead of this one, or this one was set back
-// since: what was found due is due.
+// the definition says, for all timers of the request that are due. One command
+// for them all, because each would wait for the one before it to commit. A timer
+// that is no longer armed does nothing. The clock that found the row due may be
+// ahead of this one, or this one was set back since: what was found due is due.
 func (s *Service) OnDeadline(ctx context.Context, d outbox.Delivery) error {
 	var p deadlinePayload
 	if err := d.Decode(&p); err != nil {
 		return err
 	}
-	return s.systemSince(ctx, d.DueAt, d.Command(), p.Request, "workflow.deadline", flow.Fire{Timer: flow.Timer{Step: p.Step, Round: p.Round, N: p.N}})
+	return s.systemSince(ctx, d.DueAt, d.Command(), p.Request, "workflow.deadline", (*thread).ring)
+}
+
+// ring fires the timers that are due, the earliest first. One that the one
+// before it made pointless does nothing.
+func (t *thread) ring(ctx context.Context) error {
+	timers := slices.DeleteFunc(t.st.Timers(), func(x flow.Timer) bool { return x.At.After(t.now) })
+	slices.SortStableFunc(timers, func(a, b flow.Timer) int { return a.At.Compare(b.At) })
+	facts := flow.Facts{Now: t.now}
+	if slices.ContainsFunc(timers, t.st.Moves) {
+		var err error
+		if facts, _, err = t.facts(ctx, ""); err != nil {
+			return err
+		}
+	}
+	for _, x := range timers {
+		if err := t.apply(ctx, flow.Fire{Timer: x}, facts); err != nil {
+			return err
+		}
+		t.rang = append(t.rang, timerName(x))
+	}
+	return nil
 }
 
 // TopicRefresh asks an open request's steps anew; its handler is OnRefresh.
@@ -57,11 +80,17 @@ func (s *Service) OnRefresh(ctx context.Context, d outbox.Delivery) error {
 
 // system runs a command that nobody gave.
 func (s *Service) system(ctx context.Context, cmd store.Command, request id.ID, action string, move flow.Command) error {
-	return s.systemSince(ctx, time.Time{}, cmd, request, action, move)
+	return s.systemSince(ctx, time.Time{}, cmd, request, action, func(t *thread, ctx context.Context) error {
+		facts, _, err := t.facts(ctx, "")
+		if err != nil {
+			return err
+		}
+		return t.apply(ctx, move, facts)
+	})
 }
 
-// systemSince is system at a time of business that is not before since.
-func (s *Service) systemSince(ctx context.Context, since time.Time, cmd store.Command, request id.ID, action string, move flow.Command) error {
+// systemSince changes a request at a time of business that is not before since.
+func (s *Service) systemSince(ctx context.Context, since time.Time, cmd store.Command, request id.ID, action string, move func(*thread, context.Context) error) error {
 	now, cal, err := s.now(ctx)
 	if err != nil {
 		return err
@@ -80,11 +109,7 @@ func (s *Service) systemSince(ctx context.Context, since time.Time, cmd store.Co
 		if t.st.Status != flow.Open && t.st.Status != flow.Approved {
 			return t.outcome(), nil
 		}
-		facts, _, err := t.facts(ctx, "")
-		if err != nil {
-			return Outcome{}, err
-		}
-		if err := t.apply(ctx, move, facts); err != nil {
+		if err := move(t, ctx); err != nil {
 			return Outcome{}, err
 		}
 		return t.outcome(), t.save(action, false)

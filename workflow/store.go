@@ -37,6 +37,7 @@ type thread struct {
 	seat   string
 	base   *flow.Base // what a new request amends
 	scan   string     // the paper that the decision was entered from
+	rang   []string   // timers that the command let ring
 }
 
 // byID, byTask and byLink select the request of a command.
@@ -306,14 +307,22 @@ func (t *thread) taskOf(name string) id.ID {
 // over. One is enough: when it rings, the step's next one is armed.
 func (t *thread) saveTimers() {
 	before, after := nextTimers(t.before), nextTimers(t.st)
-	var gone []string
+	var gone, rang []string
 	for _, name := range sortedKeys(before) {
-		if _, still := after[name]; !still {
+		if _, still := after[name]; still {
+			continue
+		}
+		if slices.Contains(t.rang, name) {
+			rang = append(rang, name)
+		} else {
 			gone = append(gone, name)
 		}
 	}
 	if len(gone) > 0 {
 		outbox.Void(t.tx, t.row.ID, gone...)
+	}
+	if len(rang) > 0 {
+		outbox.Rang(t.tx, t.row.ID, rang...)
 	}
 	for _, name := range sortedKeys(after) {
 		if x := after[name]; x != before[name] {
@@ -328,13 +337,15 @@ func (t *thread) saveTimers() {
 func nextTimers(st flow.State) map[string]flow.Timer {
 	out := map[string]flow.Timer{}
 	for _, x := range st.Timers() {
-		name := x.Step + "#" + strconv.Itoa(x.Round)
+		name := timerName(x)
 		if now, ok := out[name]; !ok || x.At.Before(now.At) || x.At.Equal(now.At) && now.N == 0 {
 			out[name] = x
 		}
 	}
 	return out
 }
+
+func timerName(x flow.Timer) string { return x.Step + "#" + strconv.Itoa(x.Round) }
 
 // tell puts what others act on: that the request changed, reminders, effects.
 func (t *thread) tell() {

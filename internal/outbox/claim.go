@@ -8,6 +8,8 @@ import (
 
 	"kelian/internal/id"
 	"kelian/internal/store"
+
+	"github.com/uptrace/bun"
 )
 
 // The limits of the relay (docs/limits.md).
@@ -20,13 +22,16 @@ const (
 
 // Claimed is what the relay hands to the queue.
 type Claimed struct {
-	ID      id.ID
-	Attempt int
+	ID        id.ID `json:"id"`
+	Attempt   int   `json:"attempt"`
+	Aggregate id.ID `json:"-"` // zero = about no object
 }
 
 // Claim marks up to Batch due rows of the queue as sent, each with its next
 // attempt, and commits; what the caller then fails to enqueue it gives back by
-// Release. now is business time.
+// Release. now is business time. It takes nothing until the window has room for
+// a whole batch: a full window that is topped up row by row is counted once for
+// each row.
 func Claim(ctx context.Context, db *store.DB, queue string, now time.Time) ([]Claimed, error) {
 	return store.InTx(ctx, db, store.Internal("outbox.claim"), func(ctx context.Context, tx *store.Tx) ([]Claimed, error) {
 		var out []Claimed
@@ -34,10 +39,10 @@ func Claim(ctx context.Context, db *store.DB, queue string, now time.Time) ([]Cl
 				SELECT ? - count(*) AS n FROM outbox WHERE queue = ? AND state = 'sent'
 			), due AS (
 				SELECT id FROM outbox WHERE queue = ? AND state = 'pending' AND due_at <= ?
-				ORDER BY due_at LIMIT (SELECT CASE WHEN n < 0 THEN 0 WHEN n > ? THEN ? ELSE n END FROM room) ?
+				ORDER BY due_at LIMIT (SELECT CASE WHEN n < ? THEN 0 ELSE ? END FROM room) ?
 			)
 			UPDATE outbox SET state = 'sent', sent_at = ?, attempt = attempt + 1
-			WHERE id IN (SELECT id FROM due) RETURNING id, attempt`,
+			WHERE id IN (SELECT id FROM due) RETURNING id, attempt, aggregate`,
 			Window, queue, queue, now, Batch, Batch, db.Lock(true), db.Now()).Scan(ctx, &out)
 		if store.NoRows(err) {
 			err = nil
@@ -64,7 +69,7 @@ func Release(ctx context.Context, db *store.DB, rows []Claimed) error {
 // and are not done, whatever Redis says about them.
 func Reclaim(ctx context.Context, db *store.DB, visibility time.Duration) (int64, error) {
 	return store.InTx(ctx, db, store.Internal("outbox.reclaim"), func(ctx context.Context, tx *store.Tx) (int64, error) {
-		res, err := tx.NewRaw(`UPDATE outbox SET state = 'pending' WHERE state = 'sent' AND sent_at < ?`, db.Ago(visibility)).Exec(ctx)
+		res, err := tx.NewRaw(`UPDATE outbox SET state = 'pending' WHERE queue IN (?) AND state = 'sent' AND sent_at < ?`, bun.List(Queues), db.Ago(visibility)).Exec(ctx)
 		if err != nil {
 			return 0, err
 		}

@@ -145,6 +145,15 @@ func Void(tx *store.Tx, owner id.ID, names ...string) {
 	tx.Queue(q)
 }
 
+// Rang books timers of the owner as done that a command let ring together with
+// the one that brought it. One whose own delivery is under way is left to that:
+// it holds its row, waits for the owner, and finds nothing to do.
+func Rang(tx *store.Tx, owner id.ID, names ...string) {
+	tx.QueueSQL(`UPDATE outbox SET state = 'done', done_at = ? WHERE id IN (
+		SELECT id FROM outbox WHERE owner = ? AND state IN ('pending', 'sent') AND name IN (?) ?)`,
+		tx.DB.Now(), owner, bun.List(names), tx.DB.Lock(true))
+}
+
 func newRow(e Event) *Row {
 	payload := []byte("{}")
 	if e.Payload != nil {
@@ -184,13 +193,32 @@ func (d Delivery) Decode(v any) error {
 	return nil
 }
 
+// First reads the first of the rows that is still sent with the attempt it was
+// claimed with, and gives what comes after it; store.ErrStale when none is. One
+// statement looks at all of them, for a handler often does the rows that came
+// along with its own.
+func First(ctx context.Context, db *store.DB, rows []Claimed) (Delivery, []Claimed, error) {
+	var live []Row
+	ids := make([]id.ID, len(rows))
+	for i, r := range rows {
+		ids[i] = r.ID
+	}
+	if err := db.R.NewSelect().Model(&live).Where("id IN (?)", bun.List(ids)).Where("state = 'sent'").Scan(ctx); err != nil {
+		return Delivery{}, nil, store.Busy(err)
+	}
+	for i, r := range rows {
+		for _, row := range live {
+			if row.ID == r.ID && row.Attempt == r.Attempt {
+				return Delivery{row}, rows[i+1:], nil
+			}
+		}
+	}
+	return Delivery{}, nil, store.ErrStale
+}
+
 // Load reads the row of a delivery; a row that is not sent with this attempt is
 // store.ErrStale.
 func Load(ctx context.Context, db *store.DB, row id.ID, attempt int) (Delivery, error) {
-	var d Delivery
-	err := db.R.NewSelect().Model(&d.Row).Where("id = ?", row).Where("state = 'sent'").Where("attempt = ?", attempt).Scan(ctx)
-	if store.NoRows(err) {
-		return d, store.ErrStale
-	}
-	return d, store.Busy(err)
+	d, _, err := First(ctx, db, []Claimed{{ID: row, Attempt: attempt}})
+	return d, err
 }

@@ -364,6 +364,16 @@ func (s *State) Timers() []Timer {
 	return out
 }
 
+// Moves says that firing the timer may change more than that people are told;
+// for one that does not, Decide needs no facts but the time.
+func (s *State) Moves(t Timer) bool {
+	if t.N > 0 || t.Step == CloseOutTimer {
+		return false
+	}
+	ss := s.Step(t.Step)
+	return ss != nil && ss.OnDue.Then != ThenRemind
+}
+
 // ChangedTasks lists the tasks of after that are new or differ from before,
 // in order: what a projection has to write.
 func ChangedTasks(before, after State) []Task {

@@ -38,6 +38,8 @@ func (r *run) fire(t Timer) error {
 		r.silence(t.Step, Reject)
 	case ThenWiden:
 		return r.widen(t.Step, onDue.Escalate)
+	case ThenRemind:
+		return nil // the tree stands where it stood, see State.Moves
 	case ThenPass:
 		r.emit(StepSettled{Step: t.Step, Round: t.Round, Outcome: Passed, Tally: r.st.Tally(t.Step), Void: r.openTasks(t.Step)})
 	}
