@@ -128,6 +128,42 @@ func TestEveryEventTakesEffectOnce(t *testing.T) {
 	})
 }
 
+// Twenty rows about one object are handled one after the other, and one that
+// fails takes none of the others with it.
+func TestRowsAboutOneObjectTravelTogether(t *testing.T) {
+	each(t, func(t *testing.T, db *store.DB, q *jobs.Redis) {
+		const rows = 45
+		reg := jobs.NewRegistry()
+		var at, most atomic.Int32
+		do := effect(db, "t.line")
+		reg.Handle("t.line", "a", func(ctx context.Context, d outbox.Delivery) error {
+			most.Store(max(most.Load(), at.Add(1)))
+			defer at.Add(-1)
+			var p struct{ N int }
+			if err := d.Decode(&p); err != nil || p.N == 3 {
+				return errors.New("not now")
+			}
+			return do(ctx, d)
+		})
+		about := id.New()
+		_, err := store.InTx(context.Background(), db, store.Internal("put"), func(_ context.Context, tx *store.Tx) (int, error) {
+			for i := range rows {
+				outbox.Put(tx, outbox.Event{Topic: "t.line", Aggregate: about, Payload: map[string]int{"n": i}})
+			}
+			return 0, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		start(t, db, q, reg)
+		testkit.Eventually(t, "all but one are done", func() bool { return effects(t, db, "t.line") == rows-1 })
+		testkit.Eventually(t, "that one waits", func() bool { return states(t, db, "t.line")["pending"] == 1 })
+		if n := most.Load(); n > 3 { // 20, 20 and 5 rows travel together
+			t.Fatalf("%d at once", n)
+		}
+	})
+}
+
 func TestFailedHandlerIsTriedAgainAndPermanentIsDead(t *testing.T) {
 	each(t, func(t *testing.T, db *store.DB, q *jobs.Redis) {
 		var tries atomic.Int32

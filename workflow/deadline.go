@@ -90,7 +90,7 @@ func (s *Service) system(ctx context.Context, cmd store.Command, request id.ID, 
 }
 
 // systemSince changes a request at a time of business that is not before since.
-func (s *Service) systemSince(ctx context.Context, since time.Time, cmd store.Command, request id.ID, action string, move func(*thread, context.Context) error) error {
+func (s *Service) systemSince(ctx context.Context, since time.Time, cmd store.Command, request id.ID, action string, move func(t *thread, ctx context.Context) error) error {
 	now, cal, err := s.now(ctx)
 	if err != nil {
 		return err
