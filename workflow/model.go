@@ -224,6 +224,12 @@ type eventRow struct {
 	Hash      string
 }
 
+// The states of a version.
+const (
+	statePublished = "PUBLISHED" // new requests are pinned to it
+	stateRetired   = "RETIRED"
+)
+
 // versionRow is a version of a definition.
 type versionRow struct {
 	bun.BaseModel `bun:"table:version"`

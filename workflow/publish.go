@@ -93,8 +93,7 @@ func (s *Service) Publish(ctx context.Context, actor org.Actor, in PublishInput)
 			return Published{}, err
 		}
 		if loadErr != nil {
-			return Published{}, fault.Refuse("DEFINITION_INVALID", "流程定义有误，没有发布", "the definition has mistakes and was not published").
-				With(problems).At("source").Because(loadErr)
+			return Published{}, invalid(loadErr)
 		}
 		if err := refuted(report, in.Understaffed); err != nil {
 			return Published{}, err
@@ -103,7 +102,8 @@ func (s *Service) Publish(ctx context.Context, actor org.Actor, in PublishInput)
 	})
 }
 
-// publish retires the present version and publishes this one, if they differ.
+// publish retires the present version and publishes this one, if they differ. A
+// text that was published before becomes the present version again.
 // Without a report the night's look at the people makes one.
 func (s *Service) publish(ctx context.Context, tx *store.Tx, d *Definition, report *proof.Report, by org.Actor, now time.Time) (Published, error) {
 	key, builtin := d.Flow.Key, by.System
@@ -113,22 +113,23 @@ func (s *Service) publish(ctx context.Context, tx *store.Tx, d *Definition, repo
 	if err != nil && !store.NoRows(err) {
 		return out, err
 	}
-	for _, v := range rows {
-		switch {
-		case v.Hash == d.Flow.Hash && (v.State == "PUBLISHED" || builtin), builtin && v.State == "PUBLISHED" && !v.Builtin:
-			out.Version, out.N = v.ID, v.N
-			return out, nil
-		case v.Hash == d.Flow.Hash:
-			return out, fault.Refuse("VERSION_RETIRED", "这一版以前发布过并已停用，请改动后再发布", "this very text was published before and retired; change it to publish it again").At("source")
-		}
+	stays, again := present(rows, d.Flow.Hash, builtin)
+	if stays != nil {
+		out.Version, out.N = stays.ID, stays.N
+		return out, nil
 	}
 	if len(rows) == 0 {
 		tx.QueueSQL(`INSERT INTO definition (key, owner, created_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, key, d.Owner, now)
 	}
-	out.Version, out.N, out.Changed = s.NewID(), len(rows)+1, true
 	tx.QueueSQL(`UPDATE version SET state = 'RETIRED', retired_at = ? WHERE definition = ? AND state = 'PUBLISHED'`, now, key)
-	tx.Queue(s.db.Bun().NewInsert().Model(&versionRow{ID: out.Version, Definition: key, N: out.N, Hash: d.Flow.Hash, Source: string(d.Source),
-		State: "PUBLISHED", Report: reportText(report), Builtin: builtin, PublishedAt: now, PublishedBy: by.Person}))
+	if out.Changed = true; again != nil {
+		out.Version, out.N = again.ID, again.N
+		tx.QueueSQL(`UPDATE version SET state = 'PUBLISHED', retired_at = NULL, report = ? WHERE id = ?`, reportText(report), again.ID)
+	} else {
+		out.Version, out.N = s.NewID(), len(rows)+1
+		tx.Queue(s.db.Bun().NewInsert().Model(&versionRow{ID: out.Version, Definition: key, N: out.N, Hash: d.Flow.Hash, Source: string(d.Source),
+			State: statePublished, Report: reportText(report), Builtin: builtin, PublishedAt: now, PublishedBy: by.Person}))
+	}
 	data := map[string]any{"definition": key, "n": out.N, "hash": d.Flow.Hash}
 	if steps := lacking(report); len(steps) > 0 {
 		data["unstaffed"] = steps
@@ -136,6 +137,27 @@ func (s *Service) publish(ctx context.Context, tx *store.Tx, d *Definition, repo
 	audit.Record(tx, audit.Entry{Actor: by.Person, Seat: s.rules.Under(by, "workflow.publish", org.Object{}), Action: "workflow.publish",
 		Object: outbox.Ref{Kind: RefVersion, ID: out.Version}, Data: data, At: now})
 	return out, nil
+}
+
+// present finds the version that stays, because a text with the hash would change
+// nothing or a release must not change it, and the one that the text was before.
+func present(rows []versionRow, hash string, builtin bool) (stays, again *versionRow) {
+	open := false
+	for i := range rows {
+		v := &rows[i]
+		same := v.Hash == hash
+		if v.State == statePublished {
+			if open = true; same || builtin && !v.Builtin {
+				return v, nil
+			}
+		} else if same {
+			again = v
+		}
+	}
+	if builtin && (again != nil || len(rows) > 0 && !open) { // replaced, or retired, by the federation
+		return &rows[len(rows)-1], nil
+	}
+	return nil, again
 }
 
 // Listed is a definition that requests can be made of.
@@ -192,13 +214,19 @@ func (s *Service) current(ctx context.Context, q bun.IDB, key string) (id.ID, *D
 
 // askCurrent is current beside other reads.
 func (s *Service) askCurrent(r *store.Reads, key string) func(context.Context, bun.IDB) (id.ID, *Definition, error) {
-	var versions []id.ID
-	r.SQL(&versions, `SELECT id FROM version WHERE definition = ? AND state = 'PUBLISHED'`, key)
+	var versions []struct {
+		ID    id.ID
+		State string
+	}
+	r.SQL(&versions, `SELECT id, state FROM version WHERE definition = ? ORDER BY CASE WHEN state = 'PUBLISHED' THEN 0 ELSE 1 END LIMIT 1`, key)
 	return func(ctx context.Context, q bun.IDB) (id.ID, *Definition, error) {
-		if len(versions) == 0 {
+		switch {
+		case len(versions) == 0:
 			return id.Nil, nil, fault.Missing().At("definition")
+		case versions[0].State != statePublished:
+			return id.Nil, nil, retired()
 		}
-		d, err := s.version(ctx, q, versions[0])
-		return versions[0], d, err
+		d, err := s.version(ctx, q, versions[0].ID)
+		return versions[0].ID, d, err
 	}
 }

@@ -11,6 +11,7 @@ import (
 type workflowCmd struct {
 	Check  workflowCheckCmd  `cmd:"" help:"Prove definitions before they are published; needs no database."`
 	Render workflowRenderCmd `cmd:"" help:"Draw a definition; needs no database."`
+	Diff   workflowDiffCmd   `cmd:"" help:"Say what changes between two definitions."`
 	Export workflowExportCmd `cmd:"" help:"Write the published definitions to a folder."`
 	Import workflowImportCmd `cmd:"" help:"Publish definitions from files."`
 }
@@ -30,6 +31,18 @@ type workflowRenderCmd struct {
 
 func (w workflowRenderCmd) Run() error {
 	return app.RenderWorkflow(w.File, w.Format, w.Lang, os.Stdout)
+}
+
+type workflowDiffCmd struct {
+	From string `arg:"" help:"A file, or a published definition as key or key@version."`
+	To   string `arg:"" optional:"" help:"The same. Without it, From is compared with what is published."`
+	Lang string `help:"zh or en." default:"zh" enum:"zh,en"`
+	JSON bool   `name:"json" help:"Print the differences as JSON."`
+}
+
+func (w workflowDiffCmd) Run(ctx context.Context, f *config.Flags) error {
+	c := func() (config.Config, error) { return settings(f, false) }
+	return app.DiffWorkflows(ctx, c, w.From, w.To, w.Lang == "zh", w.JSON, os.Stdout)
 }
 
 type workflowExportCmd struct {

@@ -211,7 +211,7 @@ CREATE FUNCTION version_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RA
 --bun:split
 CREATE TRIGGER version_frozen_update BEFORE UPDATE ON version FOR EACH ROW
     WHEN (OLD.state <> 'DRAFT' AND (NEW.definition <> OLD.definition OR NEW.n <> OLD.n OR NEW.hash <> OLD.hash OR NEW.source <> OLD.source
-        OR NEW.builtin <> OLD.builtin OR NEW.published_at <> OLD.published_at OR NEW.state NOT IN (OLD.state, 'RETIRED')))
+        OR NEW.builtin <> OLD.builtin OR NEW.published_at <> OLD.published_at OR NEW.state = 'DRAFT'))
     EXECUTE FUNCTION version_refuse();
 --bun:split
 CREATE TRIGGER version_frozen_delete BEFORE DELETE ON version FOR EACH ROW WHEN (OLD.state <> 'DRAFT') EXECUTE FUNCTION version_refuse();

@@ -213,7 +213,7 @@ CREATE TRIGGER revision_frozen_delete BEFORE DELETE ON revision BEGIN SELECT RAI
 --bun:split
 CREATE TRIGGER version_frozen_update BEFORE UPDATE ON version
 WHEN OLD.state <> 'DRAFT' AND (NEW.definition <> OLD.definition OR NEW.n <> OLD.n OR NEW.hash <> OLD.hash OR NEW.source <> OLD.source
-    OR NEW.builtin <> OLD.builtin OR NEW.published_at <> OLD.published_at OR NEW.state NOT IN (OLD.state, 'RETIRED'))
+    OR NEW.builtin <> OLD.builtin OR NEW.published_at <> OLD.published_at OR NEW.state = 'DRAFT')
 BEGIN SELECT RAISE(ABORT, 'a published version never changes'); END;
 --bun:split
 CREATE TRIGGER version_frozen_delete BEFORE DELETE ON version WHEN OLD.state <> 'DRAFT'
