@@ -77,35 +77,3 @@ func (r *run) closeOut(c CloseOut) error {
 	r.emit(ClosedOut{Report: c.Report, Note: c.Note})
 	return nil
 }
-
-// migrate moves the request to the version r.def: steps keep their votes under
-// their new names, what has no successor is dropped, and the tree is walked
-// again.
-func (r *run) migrate(c Migrate) error {
-	if r.st.Status != Open && r.st.Status != Returned {
-		return r.wrongState()
-	}
-	if r.st.Hash == r.def.Hash {
-		return nil
-	}
-	ev := Migrated{From: r.st.Hash, To: r.def.Hash, Steps: c.Steps, Note: c.Note}
-	if len(ev.Steps) == 0 {
-		ev.Steps = nil
-	}
-	for _, ss := range r.st.Steps {
-		name := ss.Name
-		if to, ok := c.Steps[name]; ok {
-			name = to
-		}
-		if r.def.Step(name) == nil {
-			ev.Gone = append(ev.Gone, ss.Name)
-		}
-	}
-	for _, name := range ev.Gone {
-		if r.st.Step(name).Status == StepOpen {
-			r.drop(name, WhyMigrated)
-		}
-	}
-	r.emit(ev)
-	return r.advance()
-}

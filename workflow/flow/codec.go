@@ -162,6 +162,3 @@ func (Resolved) Type() string { return "resolved" }
 
 // Type implements Body.
 func (ClosedOut) Type() string { return "closed_out" }
-
-// Type implements Body.
-func (Migrated) Type() string { return "migrated" }

@@ -157,13 +157,6 @@ type (
 		Report Form
 		Note   *Note
 	}
-	// Migrate moves the request to the version that Decide is given. Steps
-	// maps names of the old version to names of the new one where they differ.
-	Migrate struct {
-		By    Actor
-		Steps map[string]string
-		Note  *Note
-	}
 	// Refresh asks the open steps' seats again after a change of holders:
 	// the tasks of those who left go to those who came.
 	Refresh struct {
@@ -190,4 +183,3 @@ func (c Copy) actor() Actor       { return c.By }
 func (c Stop) actor() Actor       { return c.By }
 func (c Supersede) actor() Actor  { return c.By }
 func (c CloseOut) actor() Actor   { return c.By }
-func (c Migrate) actor() Actor    { return c.By }

@@ -75,16 +75,24 @@ func (r *run) submit(c Submit) error {
 	if err := r.advance(); err != nil {
 		return err
 	}
-	for _, ss := range r.st.Steps {
-		if ss.Status == StepOpen && ss.Rule.Short(r.st.Tally(ss.Name)) > 0 {
-			step := r.def.Step(ss.Name)
-			return refuse(NobodyToAsk,
-				"“"+step.Title.Zh+"”这一步现在找不到足够的审批人，还不能提交。请联系办公室补上岗位",
-				"the step “"+step.Title.En+"” finds too few people to ask; have the office fill the seat first",
-				Vacant{Step: ss.Name, Ask: step.Ask})
+	for i := range r.st.Steps {
+		if err := r.vacant(&r.st.Steps[i]); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// vacant refuses an open step that can never be answered.
+func (r *run) vacant(ss *StepState) error {
+	if ss.Status != StepOpen || ss.Rule.Short(r.st.Tally(ss.Name)) == 0 {
+		return nil
+	}
+	step := r.def.Step(ss.Name)
+	return refuse(NobodyToAsk,
+		"“"+step.Title.Zh+"”这一步现在找不到足够的审批人，还不能办理。请联系办公室补上岗位",
+		"the step “"+step.Title.En+"” finds too few people to ask; have the office fill the seat first",
+		Vacant{Step: ss.Name, Ask: step.Ask})
 }
 
 // canonicalDesk spells the desks' facts as the chain does; an empty map is nil,
@@ -153,8 +161,8 @@ func (r *run) mine(id string, formRev int, proved bool) (*Task, *Step, error) {
 		return nil, nil, refuse(NoSuchTask, "没有这项待办", "there is no such task", nil)
 	}
 	step := r.def.Step(t.Step)
-	if step == nil {
-		return nil, nil, fmt.Errorf("flow: the definition has no step %q", t.Step)
+	if step == nil { // gone with a migration, and its tasks with it
+		return nil, nil, r.notOpen(t, formRev)
 	}
 	if r.by.Person == "" || t.Elector.Person != r.by.Person {
 		return nil, nil, r.notYours(t)

@@ -71,15 +71,6 @@ type (
 		Report Form  `json:"report"`
 		Note   *Note `json:"note,omitempty"`
 	}
-	// Migrated moves the request to another version. Steps maps old names to
-	// new ones where they differ; a step that neither names is dropped.
-	Migrated struct {
-		From  string            `json:"from"` // hashes
-		To    string            `json:"to"`
-		Steps map[string]string `json:"steps,omitempty"`
-		Gone  []string          `json:"gone,omitempty"` // steps of the old version without a successor
-		Note  *Note             `json:"note,omitempty"`
-	}
 )
 
 // Place says when added signers are asked.

@@ -121,31 +121,3 @@ func (s *State) carryStep(ev Event, b StepCarried) {
 			Read: ReadDigest(b.Reads, s.Form()), Seq: s.Seq})
 	}
 }
-
-func (s *State) migrate(b Migrated) {
-	s.Hash, s.Choices = b.To, nil
-	name := func(old string) string {
-		if to, ok := b.Steps[old]; ok {
-			return to
-		}
-		return old
-	}
-	for i := range s.Steps {
-		s.Steps[i].Name = name(s.Steps[i].Name)
-	}
-	for i := range s.Tasks {
-		s.Tasks[i].Step = name(s.Tasks[i].Step)
-	}
-	for i := range s.Votes {
-		s.Votes[i].Step = name(s.Votes[i].Step)
-	}
-	for i := range s.Groups {
-		s.Groups[i].Step = name(s.Groups[i].Step)
-	}
-	s.Last = name(s.Last)
-	if s.Back != nil {
-		back := *s.Back
-		back.Step, back.To = name(back.Step), name(back.To)
-		s.Back = &back
-	}
-}

@@ -394,8 +394,9 @@ func TestMigratedRequestGoesOnInTheNewVersion(t *testing.T) {
 	w.approve("he")
 	next := definition(step("departments", "dept.head", reads("/plan")), step("vice", "fed.vice"), step("chair", "fed.chair"))
 	next.Hash = "h2"
+	from := w.def
 	w.def = next
-	w.do(flow.Migrate{By: w.by("admin"), Steps: map[string]string{"heads": "departments"}})
+	w.do(flow.Migrate{By: w.by("admin"), From: from, Steps: map[string]string{"heads": "departments"}})
 	w.expect(flow.Open, "vice")
 	if v := w.st.Vote("heads#1.1"); v == nil || v.Step != "departments" || !v.Live {
 		t.Fatalf("%+v", v)

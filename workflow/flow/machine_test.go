@@ -232,17 +232,50 @@ func (m *machine) move(t *rapid.T, by flow.Actor, task string) flow.Command {
 var moveKinds = shares("sign", 5, "transfer", 4, "undo", 4, "disown", 2, "leave", 2, "comment", 1, "resolve", 2, "close out", 2, "nudge", 1, "copy", 1,
 	"stop", 1, "supersede", 1)
 
-// migrate moves a request that is not over to another version.
+// migrate moves the request to another version: a changed one, or one that has
+// little to do with it and a plan made by chance. A request that cannot move
+// stays; where it can, the preview says where it is then.
 func (m *machine) migrate(t *rapid.T) flow.Command {
 	m.versions++
-	next, renamed := nextVersion(t, m.def, m.versions)
-	if m.st.Status != flow.Open && m.st.Status != flow.Returned {
-		return flow.Migrate{By: flow.Actor{Door: flow.System}} // refused: it is over
+	old, choices, due, barred := m.def, m.choices, m.due, m.barred
+	cmd := flow.Migrate{By: flow.Actor{Door: flow.System}, From: old}
+	if m.def, cmd.Steps = nextVersion(t, old, m.versions); rarely(t, "another workflow") {
+		m.def = drawDefinition(t)
+		m.def.Hash, m.choices, m.due = fmt.Sprintf("x%d", m.versions), m.def.Guards(), map[string]flow.Due{}
+		cmd.Steps = m.planByChance(t, old)
+		for _, g := range m.choices {
+			m.guards[g] = rapid.Bool().Draw(t, g)
+		}
 	}
-	m.def = next
 	m.bar()
 	m.redue()
-	return flow.Migrate{By: flow.Actor{Door: flow.System}, Steps: renamed}
+	said, err := flow.Preview(m.def, m.st, cmd, m.facts())
+	if err == nil {
+		after := *m.world
+		after.do(cmd)
+		if got := after.waiting(); !slices.Equal(append([]string{}, said.Is...), got) || said.Status != after.st.Status {
+			t.Fatalf("the preview said %+v, and it is %s at %v", said, after.st.Status, got)
+		}
+		return cmd
+	}
+	if _, ok := flow.AsRefusal(err); !ok {
+		t.Fatalf("%+v: %v", cmd, err)
+	}
+	m.def, m.choices, m.due, m.barred = old, choices, due, barred
+	return flow.Migrate{By: flow.Actor{Door: flow.System}} // it is there already
+}
+
+func (m *machine) planByChance(t *rapid.T, old *flow.Definition) map[string]string {
+	out, to := map[string]string{}, m.def.Steps()
+	for _, s := range old.Steps() {
+		switch rapid.IntRange(0, 3).Draw(t, "plan for "+s.Name) {
+		case 0:
+			out[s.Name] = ""
+		case 1:
+			out[s.Name] = to[rapid.IntRange(0, len(to)-1).Draw(t, "to")].Name
+		}
+	}
+	return out
 }
 
 // submit opens the request; a directory that cannot answer this definition is

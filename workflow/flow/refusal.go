@@ -39,6 +39,8 @@ const (
 	FieldFixed     Code = "FIELD_FIXED"          // Detail: Fields
 	FieldRequired  Code = "FIELD_REQUIRED"       // Detail: Fields
 	NotStoppable   Code = "NOT_STOPPABLE"        // Detail: Who, those who can
+	StepUnmapped   Code = "STEP_UNMAPPED"        // Detail: Unmapped
+	StepTwice      Code = "STEP_TWICE"           // Detail: Unmapped
 )
 
 // Refusal is a rule's no. Zh and En say what happened and what to do; Detail
