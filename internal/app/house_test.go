@@ -27,24 +27,25 @@ var mayImport = map[string][]string{
 	"internal/httpd":  {"internal/fault", "internal/config", "internal/id"},
 	"internal/testkit": {
 		"internal/fault", "internal/clock", "internal/id", "internal/config", "internal/store", "internal/outbox", "internal/audit", "internal/testkit", "migrations"},
-	"internal/testkit/make": {""}, // factories of every domain's objects
-	"internal/e2e":          {""}, // walks through the whole house
-	"migrations":            {},
-	"org":                   append([]string{"org"}, kernel...),
-	"auth":                  append([]string{"org", "auth"}, kernel...),
-	"workflow/flow":         {"internal/id"},
-	"workflow":              append([]string{"org", "workflow"}, kernel...),
-	"netmon/judge":          {},
-	"netmon/probe":          {"internal/fault", "internal/clock", "internal/id", "netmon/probe"},
-	"netmon":                append([]string{"org", "netmon"}, kernel...),
-	"desk":                  append([]string{"org", "desk"}, kernel...),
-	"notify":                append([]string{"org", "notify"}, kernel...),
-	"file":                  append([]string{"org"}, kernel...),
-	"jobs":                  append([]string{"org", "auth", "workflow", "netmon", "desk", "notify", "file", "jobs"}, kernel...),
-	"graph":                 append([]string{"org", "auth", "workflow", "netmon", "desk", "notify", "file", "graph", "internal"}, kernel...),
-	"web":                   append([]string{"org", "auth", "workflow", "netmon", "desk", "notify", "file", "web", "internal"}, kernel...),
-	"bench":                 {""},
-	"internal/faulttest":    {""}, // tests on real processes
+	"internal/testkit/make":   {""},              // factories of every domain's objects
+	"internal/testkit/linear": {"workflow/flow"}, // what judges histories of requests
+	"internal/e2e":            {""},              // walks through the whole house
+	"migrations":              {},
+	"org":                     append([]string{"org"}, kernel...),
+	"auth":                    append([]string{"org", "auth"}, kernel...),
+	"workflow/flow":           {"internal/id"},
+	"workflow":                append([]string{"org", "workflow"}, kernel...),
+	"netmon/judge":            {},
+	"netmon/probe":            {"internal/fault", "internal/clock", "internal/id", "netmon/probe"},
+	"netmon":                  append([]string{"org", "netmon"}, kernel...),
+	"desk":                    append([]string{"org", "desk"}, kernel...),
+	"notify":                  append([]string{"org", "notify"}, kernel...),
+	"file":                    append([]string{"org"}, kernel...),
+	"jobs":                    append([]string{"org", "auth", "workflow", "netmon", "desk", "notify", "file", "jobs"}, kernel...),
+	"graph":                   append([]string{"org", "auth", "workflow", "netmon", "desk", "notify", "file", "graph", "internal"}, kernel...),
+	"web":                     append([]string{"org", "auth", "workflow", "netmon", "desk", "notify", "file", "web", "internal"}, kernel...),
+	"bench":                   {""},
+	"internal/faulttest":      {""}, // tests on real processes
 }
 
 // never lists what a door or a domain must not import even by way of others
