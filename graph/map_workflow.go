@@ -127,9 +127,14 @@ func (r *Resolver) forecast(ctx context.Context, definition, unit string, form m
 	if err != nil {
 		return model.Forecast{}, err
 	}
-	out := model.Forecast{TypicalHours: v.Typical.Hours(), Problems: fieldErrors(langOf(ctx), []string{"form"}, v.Problems)}
+	return r.forecastOf(ctx, v), nil
+}
+
+func (r *Resolver) forecastOf(ctx context.Context, v workflow.ForecastView) model.Forecast {
+	out := model.Forecast{TypicalHours: v.Typical.Hours(), Problems: fieldErrors(langOf(ctx), []string{"form"}, v.Problems), Changes: changes(v.Changes)}
 	for _, s := range v.Steps {
 		x := model.ForecastStep{Step: s.Step, Title: text(s.Title.Zh, s.Title.En), Stage: s.Stage, Seats: s.Ask, DueAt: when(s.DueAt), DueRule: ruleOrNil(s.DueRule), Short: s.Short,
+			Carried:   s.Carried,
 			People:    each(s.People, func(w workflow.Who) model.Person { return r.person(ctx, w.Person, w.Name) }),
 			Otherwise: each(s.Otherwise, func(w workflow.Who) model.Person { return r.person(ctx, w.Person, w.Name) })}
 		if s.Typical.Took > 0 {
@@ -138,7 +143,17 @@ func (r *Resolver) forecast(ctx context.Context, definition, unit string, form m
 		}
 		out.Steps = append(out.Steps, x)
 	}
-	return out, nil
+	return out
+}
+
+func (r *Resolver) reportOnRequest(ctx context.Context, v workflow.View) *model.CloseOutReport {
+	if v.Report == nil {
+		return nil
+	}
+	return &model.CloseOutReport{By: r.personOrNil(ctx, v.Report.By.Person, v.Report.By.Name), At: v.Report.At, Form: raw(v.Report.Form), Comment: v.Report.Comment,
+		Fields: each(v.Report.Fields, func(f workflow.PrintField) model.ReportField {
+			return model.ReportField{Pointer: f.Pointer, Title: text(f.Title.Zh, f.Title.En), Value: raw(f.Value)}
+		})}
 }
 
 // under is the caller acting under the named seat.

@@ -70,9 +70,13 @@ func (r *mutationResolver) RecordPaperDecision(ctx context.Context, input model.
 	}
 	scan, err := parse("fil", input.Scan, "scan")
 	var out workflow.Outcome
+	var fields map[string]any
+	if err == nil && input.Fields != nil {
+		fields, err = object(input.Fields, "fields")
+	}
 	if err == nil {
 		out, err = r.Workflow.RecordPaper(ctx, actorOf(ctx), workflow.PaperInput{Task: task, Verdict: workflow.Verdict(input.Verdict), To: or(input.To),
-			Comment: or(input.Comment), FormRev: input.FormRev, Scan: scan, ScanSHA256: input.ScanSha256, IdempotencyKey: input.IdempotencyKey})
+			Comment: or(input.Comment), FormRev: input.FormRev, Fields: fields, Scan: scan, ScanSHA256: input.ScanSha256, IdempotencyKey: input.IdempotencyKey})
 	}
 	return r.requestPayload(ctx, out, err)
 }

@@ -125,3 +125,61 @@ func TestWorkflowsAreDrawn(t *testing.T) {
 		}
 	})
 }
+
+// visit asks one person; what is approved is to be reported on.
+const visit = `key: liaison.visit
+unit: liaison
+title: {zh: 出访, en: A visit}
+about: {zh: 示例, en: An example}
+form:
+  required: [title, day]
+  properties:
+    title: {type: string, maxLength: 40, x-title: {zh: 名称, en: Title}}
+    day: {type: string, format: date, x-title: {zh: 日期, en: Day}}
+flow:
+  - {step: head, title: {zh: 部长, en: Head}, ask: seat(liaison.head), reads: [/title]}
+close_out:
+  after: /day
+  due: 2bd
+  form:
+    required: [people]
+    properties:
+      people: {type: integer, minimum: 0, maximum: 20000, x-title: {zh: 人数, en: People}}
+`
+
+// The report is read as it was handed in, and an edit says what it asks again.
+func TestReportAndForecastOfAnEdit(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		w.good("hejing", `mutation($in:PublishWorkflowInput!){publishWorkflow(input:$in){workflow{key} userErrors{code message}}}`,
+			vars{"in": vars{"yaml": visit, "understaffed": true, "idempotencyKey": w.key()}})
+		a := w.good("zhouhang", `mutation($in:SubmitRequestInput!){submitRequest(input:$in){request{id} userErrors{code message}}}`,
+			vars{"in": vars{"workflow": "liaison.visit", "unit": "technical.information", "form": vars{"title": "访问", "day": "2026-11-20"}, "idempotencyKey": w.key()}})
+		req := a.at("submitRequest", "request", "id")
+		w.good("shenyue", decide, vars{"task": w.task("shenyue"), "verdict": "APPROVE", "rev": 1, "key": w.key()})
+
+		const edit = `query($r:ID!,$f:JSON!){forecastEdit(request:$r,form:$f){steps{step carried people{name}} changes{pointer before after} problems{message}}}`
+		a = w.good("zhouhang", edit, vars{"r": req, "f": vars{"title": "访问", "day": "2026-11-27"}})
+		if a.at("forecastEdit", "steps", 0, "carried") != true || a.at("forecastEdit", "changes", 0, "after") != "2026-11-27" {
+			t.Error(a.Body)
+		}
+		a = w.good("zhouhang", edit, vars{"r": req, "f": vars{"title": "回访", "day": "2026-11-20"}})
+		if a.at("forecastEdit", "steps", 0, "carried") != false || a.at("forecastEdit", "steps", 0, "people", 0, "name") != "沈悦" {
+			t.Error(a.Body)
+		}
+		if a := w.as("pan", edit, vars{"r": req, "f": vars{}}); a.code() != "NOT_FOUND" {
+			t.Error(a.Body)
+		}
+
+		const read = `query($r:ID!){node(id:$r){... on Request{report{by{name} form comment fields{pointer title{en} value}}}}}`
+		if a := w.good("zhouhang", read, vars{"r": req}); a.at("node", "report") != nil {
+			t.Error(a.Body)
+		}
+		w.moved("zhouhang", "closeOutRequest", "CloseOutRequestInput!", vars{"request": req, "form": vars{"people": 12}, "comment": "照片另交"})
+		a = w.good("shenyue", read, vars{"r": req})
+		if a.at("node", "report", "fields", 0, "value") != float64(12) || a.at("node", "report", "fields", 0, "title", "en") != "People" ||
+			a.at("node", "report", "comment") != "照片另交" || a.at("node", "report", "by", "name") != "周航" {
+			t.Error(a.Body)
+		}
+	})
+}

@@ -76,6 +76,23 @@ func (r *mutationResolver) PublishWorkflow(ctx context.Context, input model.Publ
 	return r.publish(ctx, input)
 }
 
+// ForecastEdit is the resolver for the forecastEdit field.
+func (r *queryResolver) ForecastEdit(ctx context.Context, request string, form any) (model.Forecast, error) {
+	at, err := parse("req", request, "request")
+	if err != nil {
+		return model.Forecast{}, err
+	}
+	values, err := object(form, "form")
+	if err != nil {
+		return model.Forecast{}, err
+	}
+	v, err := r.Workflow.ForecastEdit(ctx, actorOf(ctx), at, values)
+	if err != nil {
+		return model.Forecast{}, err
+	}
+	return r.forecastOf(ctx, v), nil
+}
+
 // CloneForm is the resolver for the cloneForm field.
 func (r *queryResolver) CloneForm(ctx context.Context, request string) (model.RequestDraft, error) {
 	at, err := parse("req", request, "request")
@@ -169,6 +186,15 @@ func (r *requestResolver) Comments(ctx context.Context, obj *model.Request) ([]m
 		}
 	}
 	return out, err
+}
+
+// Report is the resolver for the report field.
+func (r *requestResolver) Report(ctx context.Context, obj *model.Request) (*model.CloseOutReport, error) {
+	v, err := r.view(ctx, obj.Key)
+	if err != nil {
+		return nil, err
+	}
+	return r.reportOnRequest(ctx, v), nil
 }
 
 // VerifyCode is the resolver for the verifyCode field.

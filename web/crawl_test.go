@@ -19,6 +19,7 @@ import (
 	"kelian/internal/fault"
 	"kelian/internal/testkit"
 	"kelian/web"
+	"kelian/workflow"
 )
 
 // tour is a demo whose buttons are remembered.
@@ -123,16 +124,26 @@ func TestEveryPage(t *testing.T) {
 	a.post("/requests/new/supervision.activity", "act", "send", "/host", "society.robotics", "/title", "机器人开放日", "/kind", "open_day", "/start", "2026-11-15T09:00", "/end", "2026-11-15T17:00", "/place", "体育馆", "/people", "40", "/budget", "500").follow()
 	activity := strings.Split(a.at, "?")[0]
 	which := parse(t, "req", activity)
+	if _, err := w.deps.Workflow.Publish(bg, w.actor("hejing"), workflow.PublishInput{Source: visit, Understaffed: true, IdempotencyKey: "v"}); err != nil {
+		t.Fatal(err)
+	}
+	trip, granted := z.visit("访问浙大"), z.visit("访问复旦")
+	w.in("shenyue", "zh").act(granted, "act", "approve").want(303)
+	w.in("hejing", "zh").act(granted, "act", "approve", "/grant", "500").want(303)
+	z.post(granted+"/close-out", "act", "send", "/summary", "去了三天").want(303)
+	z.get(trip + "/print")
+	code := strings.Split(strings.Split(z.body, public+"/verify/")[1], "<")[0]
 	w.drain()
 	board := w.in("techhead", "zh").get("/tickets").link(`/tickets/tkt_\w+`)
 
 	visits := map[string][]string{
 		"":         {"/", "/status", "/privacy", "/repair", "/sign-in", "/sign-in/forgot", "/sign-out", "/demo", ticket, "/d/" + w.link("han", which), "/nothing", "/t/zzzz"},
-		"zhouhang": {"/inbox", "/account", "/requests", "/requests?all=1", req, req + "/edit", req + "/print", "/requests/new/office.property", "/purchases", "/"},
+		"zhouhang": {"/inbox", "/account", "/requests", "/requests?all=1", req, req + "/edit", req + "/print", "/requests/new/office.property", "/purchases", "/", trip, granted, granted + "/amend", granted + "/close-out"},
+		"hejing":   {"/paper", "/paper/" + code, "/verify/" + code, "/requests"}, "liu": {granted},
 		"songlan":  {req, "/inbox", "/purchases"},
 		"ayinuer":  {activity, "/requests/new/supervision.activity", "/requests/new/technical.training", "/requests/new/liaison.sponsor"},
 		"techhead": {"/tickets", board, "/incidents", "/incidents/" + w.incident.TypeID("inc"), "/trace/" + w.incident.TypeID("inc"), "/to-tell"},
-		"shenyue":  {"/pledges"}, "caiwu": {"/pledges"},
+		"shenyue":  {"/pledges", trip, "/inbox"}, "caiwu": {"/pledges"},
 	}
 	for who, paths := range visits {
 		for _, lang := range []string{"zh", "en"} {

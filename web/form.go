@@ -34,6 +34,7 @@ type formField struct {
 	Parts    []formField // of a group; of a list: its rows
 	Sum      string      // of a file: its digest; Value is its identifier
 	File     string      // of a file: its name
+	Accept   string      // of a file: the kinds that a phone offers
 	Error    string
 }
 

@@ -4,6 +4,7 @@ import (
 	"kelian/desk/repair"
 	"kelian/netmon"
 	"kelian/org"
+	"kelian/workflow"
 )
 
 // home is the first page. It says in three sentences what this is.
@@ -46,5 +47,8 @@ func (c *call) verify() error {
 	if err != nil {
 		return err
 	}
-	return c.show("verify", c.t("verify.title"), v)
+	return c.show("verify", c.t("verify.title"), struct {
+		workflow.Verified
+		Paper string // code; "" = the reader enters no papers
+	}{v, map[bool]string{true: c.r.PathValue("code")}[c.me != nil && c.can("workflow.paper", "")]})
 }

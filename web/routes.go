@@ -24,6 +24,8 @@ func (s *Site) routes() []route {
 		{"/requests/new/{workflow}", (*call).newRequest, (*call).newRequestPost},
 		{"/requests/{id}", (*call).request, (*call).requestPost},
 		{"/requests/{id}/{part}", (*call).requestPart, (*call).requestPartPost},
+		{"/paper", (*call).paperFind, nil},
+		{"/paper/{code}", (*call).paper, (*call).paperPost},
 		{"/tickets", (*call).tickets, nil},
 		{"/tickets/{id}", (*call).ticket, (*call).ticketPost},
 		{"/incidents", (*call).incidents, nil},
@@ -43,20 +45,21 @@ func (s *Site) routes() []route {
 // requestPart is one of the pages below a request: "/requests/new/…" keeps the
 // mux from having a pattern for each.
 func (c *call) requestPart() error {
-	switch c.r.PathValue("part") {
-	case "edit":
-		return c.editRequest()
-	case "clone":
+	switch part := c.r.PathValue("part"); {
+	case isAbout(part):
+		return c.about(part, nil, nil)
+	case part == "clone":
 		return c.cloneRequest()
-	case "print":
+	case part == "print":
 		return c.printRequest()
 	}
 	return fault.Missing()
 }
 
 func (c *call) requestPartPost() error {
-	if c.r.PathValue("part") != "edit" {
+	part := c.r.PathValue("part")
+	if !isAbout(part) {
 		return fault.Missing()
 	}
-	return c.editRequestPost()
+	return c.aboutPost(part)
 }

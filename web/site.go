@@ -145,6 +145,7 @@ type call struct {
 	code  int
 
 	refusedFiles map[string]string // by the field's pointer
+	picked       picked            // whom the form names
 	done         func()            // ends what begin took
 }
 

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"encoding/json"
 	"maps"
 	"net/url"
 	"slices"
@@ -34,12 +33,13 @@ func (c *call) requests() error {
 		next = list[len(list)-1].Cursor
 	}
 	return c.show("requests", c.t("nav.requests"), struct {
-		List []workflow.Summary
-		Defs []workflow.Listed
-		All  bool
-		Q    string
-		Next string
-	}{list, defs, !f.Mine, f.Text, next})
+		List  []workflow.Summary
+		Defs  []workflow.Listed
+		All   bool
+		Q     string
+		Next  string
+		Paper bool
+	}{list, defs, !f.Mine, f.Text, next, c.can("workflow.paper", "")})
 }
 
 // definition finds what is published under a key.
@@ -92,12 +92,22 @@ type submitPage struct {
 	Unit     string
 	Urgent   bool
 	Ref      string // TypeID of what caused it
-	Forecast *workflow.ForecastView
-	// Of a request to be sent again:
+	Forecast *forecastShown
+	// Of a request that is there: edit, amend or close-out.
+	Kind    string
 	Request *workflow.View
 	Back    string
 	Comment string
 	FormRev int
+}
+
+// Same says that an edit would change nothing.
+func (d submitPage) Same() bool { return d.Forecast != nil && len(d.Forecast.Changes) == 0 }
+
+// forecastShown is a forecast with what it changes, as its reader sees it.
+type forecastShown struct {
+	workflow.ForecastView
+	Shown []shownChange
 }
 
 // Upload says that the form can send files.
@@ -160,8 +170,13 @@ func (c *call) submitForm(d submitPage) error {
 		}
 	}
 	title, _ := c.voice().words(d.Def.Title)
-	if d.Request != nil {
+	switch d.Kind {
+	case "edit":
 		return c.show("submit", c.t("submit.again", d.Request.Number), d)
+	case "amend":
+		return c.show("submit", c.t("amend.title", d.Request.Number), d)
+	case "close-out":
+		return c.show("submit", c.t("closeout.title", d.Request.Number), d)
 	}
 	return c.show("submit", c.t("submit.title", title), d)
 }
@@ -217,7 +232,7 @@ func (c *call) newRequestPost() error {
 		b.errors = c.fieldErrors(f.Problems)
 		c.code = 422
 	}
-	d.Forecast = &f
+	d.Forecast = &forecastShown{ForecastView: f}
 	d.Inputs = b.inputs(form, values)
 	return c.submitForm(d)
 }
@@ -239,124 +254,6 @@ func (c *call) fieldErrors(list []workflow.FieldError) map[string]string {
 		}
 	}
 	return out
-}
-
-// editRequest is the form of a request that is to be sent again, filled with
-// what it holds.
-func (c *call) editRequest() error { return c.editForm(nil) }
-
-func (c *call) editForm(values map[string]any) error {
-	v, def, err := c.editable()
-	if err != nil {
-		return err
-	}
-	b, err := c.builder()
-	if err != nil {
-		return err
-	}
-	if values == nil {
-		if values, err = c.wholeForm(v); err != nil {
-			return err
-		}
-	} else if c.err != nil {
-		if p, ok := c.err.Detail.(*workflow.FormProblems); ok {
-			b.errors = c.fieldErrors(p.Errors)
-		}
-	}
-	d := submitPage{Def: *def, Request: v, FormRev: v.FormRev, Comment: c.in("comment"), Inputs: b.inputs(def.Definition.Form, values)}
-	if v.Back != nil {
-		d.Back = v.Back.Text
-	}
-	if list, ok := strings.CutPrefix(c.in("act"), "add:"); ok {
-		addRow(d.Inputs, list, b, def.Definition.Form)
-	}
-	return c.submitForm(d)
-}
-
-// editable is the request, if the reader may send it again.
-func (c *call) editable() (*workflow.View, *workflow.Listed, error) {
-	if err := c.signedIn(); err != nil {
-		return nil, nil, err
-	}
-	which, err := id.Parse(workflow.RefRequest, c.r.PathValue("id"))
-	if err != nil {
-		return nil, nil, fault.Missing()
-	}
-	v, err := c.Workflow.Request(c.ctx(), c.actor, which)
-	if err != nil {
-		return nil, nil, err
-	}
-	if !v.Resubmit {
-		return nil, nil, fault.Missing()
-	}
-	def, err := c.definition(v.Definition)
-	return &v, def, err
-}
-
-// wholeForm is what the request holds, with the personal leaves that its own
-// requester may see.
-func (c *call) wholeForm(v *workflow.View) (map[string]any, error) {
-	values, _ := decodeJSON(v.Form).(map[string]any)
-	if values == nil {
-		values = map[string]any{}
-	}
-	if len(v.Personal) == 0 {
-		return values, nil
-	}
-	leaves, err := c.Workflow.Personal(c.ctx(), c.actor, v.ID)
-	if err != nil {
-		return nil, err
-	}
-	for pointer, leaf := range leaves {
-		put(values, strings.Split(strings.TrimPrefix(pointer, "/"), "/"), decodeJSON(leaf))
-	}
-	return values, nil
-}
-
-// put sets the value at a path of object names; a path through a list is left
-// alone, for lists are whole leaves.
-func put(values map[string]any, path []string, v any) {
-	for _, name := range path[:len(path)-1] {
-		next, ok := values[name].(map[string]any)
-		if !ok {
-			if values[name] != nil {
-				return
-			}
-			next = map[string]any{}
-			values[name] = next
-		}
-		values = next
-	}
-	values[path[len(path)-1]] = v
-}
-
-// editRequestPost sends a new revision.
-func (c *call) editRequestPost() error {
-	v, def, err := c.editable()
-	if err != nil {
-		return err
-	}
-	b, err := c.builder()
-	if err != nil {
-		return err
-	}
-	values := b.read(def.Definition.Form, c.r.PostForm)
-	if len(c.refusedFiles) > 0 {
-		c.code = 422
-		return c.editForm(values)
-	}
-	if strings.HasPrefix(c.in("act"), "add:") {
-		return c.editForm(values)
-	}
-	var rev int
-	if err := json.Unmarshal([]byte(c.in("rev")), &rev); err != nil {
-		rev = v.FormRev
-	}
-	out, err := c.Workflow.Resubmit(c.ctx(), c.actor, workflow.ResubmitInput{Request: v.ID, Form: values, FormRev: rev, Comment: c.in("comment"), IdempotencyKey: c.key()})
-	if err != nil {
-		return c.refused(err, func() error { return c.editForm(values) })
-	}
-	return c.to("/requests/"+out.Request.TypeID(workflow.RefRequest), "resent")
 }
 
 // cloneRequest leads to a new form filled from this request.

@@ -9,7 +9,6 @@ import (
 	"kelian/internal/outbox"
 	"kelian/internal/store"
 	"kelian/notify"
-	"kelian/workflow"
 )
 
 type ticketRow = repair.View
@@ -56,7 +55,7 @@ type ticketPage struct {
 	Note     string
 	Part     string // what is to be bought, and for how much
 	Amount   string
-	Forecast *workflow.ForecastView
+	Forecast *forecastShown
 }
 
 func (c *call) ticketID() (id.ID, error) {
@@ -72,7 +71,7 @@ func (c *call) ticketID() (id.ID, error) {
 
 func (c *call) ticket() error { return c.ticketWith(nil, nil) }
 
-func (c *call) ticketWith(reach *repair.Reach, forecast *workflow.ForecastView) error {
+func (c *call) ticketWith(reach *repair.Reach, forecast *forecastShown) error {
 	which, err := c.ticketID()
 	if err != nil {
 		return err
@@ -88,12 +87,6 @@ func (c *call) ticketWith(reach *repair.Reach, forecast *workflow.ForecastView) 
 	d.MayReach = v.Worker == c.actor.Person && v.Source == repair.FromReport && !v.Erased && v.ClosedAt.IsZero()
 	if !v.Incident.IsZero() {
 		d.Outage = v.Incident.TypeID("inc")
-	}
-	quiet := func(err error) error { // parts that this reader does not see
-		if fault.Is(err, fault.Forbidden) || fault.Is(err, fault.NotFound) {
-			return nil
-		}
-		return err
 	}
 	if d.Lines, err = c.Repair.Timeline(c.ctx(), c.actor, which); quiet(err) != nil {
 		return err
@@ -164,5 +157,5 @@ func (c *call) needPart(ticket id.ID) error {
 	if err != nil {
 		return err
 	}
-	return c.ticketWith(nil, &f)
+	return c.ticketWith(nil, &forecastShown{ForecastView: f})
 }

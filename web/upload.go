@@ -24,7 +24,7 @@ const maxUploads = 10
 // and the page that is shown again names it. What is refused is said beside its
 // field. done ends the request's time as a stream.
 func (c *call) uploads() (done func(), err error) {
-	if !strings.HasPrefix(c.r.URL.Path, "/requests/") {
+	if !strings.HasPrefix(c.r.URL.Path, "/requests/") && !strings.HasPrefix(c.r.URL.Path, "/paper/") {
 		return nil, fault.Input("form", "这个页面不接收文件", "this page takes no files")
 	}
 	if err := c.signedIn(); err != nil {

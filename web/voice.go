@@ -25,7 +25,7 @@ func (t text) in(lang string) string {
 
 // say gives a text of the dictionary, with its places filled.
 func say(lang, key string, args ...any) (string, error) {
-	for _, d := range []map[string]text{commonWords, publicWords, workWords, deskWords} {
+	for _, d := range []map[string]text{commonWords, publicWords, workWords, flowWords, deskWords} {
 		if w, ok := d[key]; ok {
 			if len(args) > 0 {
 				return fmt.Sprintf(w.in(lang), args...), nil

@@ -223,6 +223,7 @@ func (w *world) handlers() mk.Handlers {
 	h["notify.requested notify"] = w.deps.Notify.OnRequested
 	h["notify.send notify"] = w.deps.Notify.OnSend
 	h["notify.untold notify"] = w.deps.Notify.OnUntold
+	h["workflow.amended workflow"] = func(ctx context.Context, d outbox.Delivery) error { return w.deps.Workflow.OnAmended(ctx, d) }
 	h["workflow.approved property"] = func(ctx context.Context, d outbox.Delivery) error { return w.deps.Property.OnApprovedPurchase(ctx, d) }
 	return h
 }

@@ -90,7 +90,7 @@ func (s *Service) Amend(ctx context.Context, actor org.Actor, in AmendInput) (Ou
 type AmendedAlready struct{ Request id.ID }
 
 func (s *Service) openAmendment(ctx context.Context, tx *store.Tx, base *thread, a org.Actor, in AmendInput, now time.Time, cal *calendar.Calendar) (Outcome, error) {
-	t := &thread{svc: s, tx: tx, def: base.def, now: now, cal: cal, actor: a.Person, seat: a.Acting}
+	t := &thread{svc: s, tx: tx, def: base.def, now: now, cal: cal, actor: a.Person, seat: a.Acting, filled: base.filled}
 	t.row = row{ID: s.NewID(), Series: base.row.Series, Year: now.In(s.Location).Year(), Definition: base.row.Definition, VersionID: base.row.VersionID,
 		Requester: a.Person, Unit: base.row.Unit, Urgent: base.row.Urgent, VerifyCode: id.Secret(10), OpenedAt: now, Amends: base.row.ID}
 	t.base = flow.AmendBase(base.row.ID.String(), base.row.Head, base.st)

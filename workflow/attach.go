@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"strings"
+	"time"
 
 	"kelian/internal/fault"
 	"kelian/internal/id"
@@ -163,6 +164,8 @@ func (s *Service) Attached(ctx context.Context, actor org.Actor, requests ...id.
 type closeOutRow struct {
 	RequestID id.ID
 	Form      string
+	ByPerson  id.ID
+	At        time.Time
 }
 
 type scanRow struct {

@@ -13,6 +13,7 @@ import (
 	"kelian/internal/testkit"
 	"kelian/org"
 	"kelian/workflow"
+	"kelian/workflow/flow"
 )
 
 // filed is the federation with the keeper of files that the program binds.
@@ -110,5 +111,26 @@ func TestAFormNamesOnlyItsSendersFiles(t *testing.T) {
 			t.Errorf("the refused file is no longer its owner's: %v", err)
 		}
 		f.submit("zhouhang", "office.property", "technical", quoted(mine))
+	})
+}
+
+// An amendment keeps the files of what it amends, and takes no other's.
+func TestAnAmendmentKeepsTheFiles(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		f := newFiled(t, db)
+		_, quote := f.upload("zhouhang", "quotation")
+		req := f.submit("zhouhang", "office.property", "technical.information", quoted(quote))
+		f.approve(req, "songlan", "hejing", "guchen")
+		f.status(req, flow.Approved)
+		amend := func(value string) error {
+			form := strings.TrimSuffix(at860, "}") + `,"quote_file":` + value + `}`
+			_, err := f.svc.Amend(bg, by("zhouhang"), workflow.AmendInput{Request: req, Form: jsonForm(t, form), IdempotencyKey: f.key()})
+			return err
+		}
+		_, foreign := f.upload("ling", "somebody else's")
+		refused[*workflow.FormProblems](t, amend(foreign), "FORM_INVALID")
+		if err := amend(quote); err != nil {
+			t.Fatal(err)
+		}
 	})
 }

@@ -106,6 +106,7 @@ type ForecastView struct {
 	// step of each.
 	Typical  time.Duration
 	Problems []FieldError // of the form; the forecast is made all the same
+	Changes  []Change     // of an edit: what it changes
 }
 
 // ForecastStep is a step that will be asked. Steps of one Stage are asked at
@@ -125,7 +126,8 @@ type ForecastStep struct {
 	DueAt     time.Time
 	DueRule   DueRule
 	Typical   Typical
-	Short     int // how many more people it would need: it would be stuck
+	Short     int  // how many more people it would need: it would be stuck
+	Carried   bool // of an edit: its votes hold, nobody is asked again
 }
 
 // Forecast says who will be asked, in which order, and how long it takes, for a
@@ -216,8 +218,10 @@ func (s *Service) forecastSteps(ctx context.Context, out *ForecastView, a org.Ac
 	}
 	stage := map[int]time.Duration{}
 	for _, f := range steps {
-		x := ForecastStep{Step: f.Step, Title: f.Title, Stage: f.Stage, Rule: f.Rule, Ask: f.Ask, Apart: f.Apart, Fallback: f.Fallback, DueAt: f.Due.At, DueRule: ReadDueRule(f.Due.By), Short: f.Short}
-		x.Typical, _ = typical(history[f.Step], f.Due, now)
+		x := ForecastStep{Step: f.Step, Title: f.Title, Stage: f.Stage, Rule: f.Rule, Ask: f.Ask, Apart: f.Apart, Fallback: f.Fallback, DueAt: f.Due.At, DueRule: ReadDueRule(f.Due.By), Short: f.Short, Carried: f.Carried}
+		if !f.Carried {
+			x.Typical, _ = typical(history[f.Step], f.Due, now)
+		}
 		who := func(list []flow.Elector) (out []Who) {
 			for _, e := range list {
 				p := personID(e.Person)

@@ -81,7 +81,7 @@ func (s *Service) readFor(ctx context.Context, viewers []*viewer) error {
 	}
 	var rows []eventRow
 	err = q.NewSelect().Model(&rows).Where("request_id IN (?)", bun.List(ids)).
-		Where("type IN ('commented', 'resubmitted', 'closed', 'sent_back')").OrderExpr("request_id, seq").Scan(ctx)
+		Where("type IN ('commented', 'resubmitted', 'closed', 'sent_back', 'transferred', 'signers_added', 'copied', 'resolved', 'closed_out')").OrderExpr("request_id, seq").Scan(ctx)
 	if err != nil && !store.NoRows(err) {
 		return store.Busy(err)
 	}
@@ -92,6 +92,9 @@ func (s *Service) readFor(ctx context.Context, viewers []*viewer) error {
 	for i, ev := range events {
 		v := of[rows[i].RequestID]
 		v.events = append(v.events, ev)
+	}
+	if err := s.readReports(ctx, viewers, of); err != nil {
+		return err
 	}
 	texts, err := org.PersonalOf(ctx, q, ids...)
 	if err != nil {
@@ -106,6 +109,28 @@ func (s *Service) readFor(ctx context.Context, viewers []*viewer) error {
 		v.texts, v.names = texts[v.row.ID], names
 	}
 	return err
+}
+
+// readReports reads the reports of those that were closed out.
+func (s *Service) readReports(ctx context.Context, viewers []*viewer, of map[id.ID]*viewer) error {
+	var ids []id.ID
+	for _, v := range viewers {
+		if !v.row.ClosedOutAt.IsZero() {
+			ids = append(ids, v.row.ID)
+		}
+	}
+	if len(ids) == 0 {
+		return nil
+	}
+	var rows []closeOutRow
+	err := s.db.R.NewRaw(`SELECT request_id, form, by_person, at FROM close_out WHERE request_id IN (?)`, bun.List(ids)).Scan(ctx, &rows)
+	if err != nil && !store.NoRows(err) {
+		return store.Busy(err)
+	}
+	for i := range rows {
+		of[rows[i].RequestID].report = &rows[i]
+	}
+	return nil
 }
 
 // RequestsOf says to which requests the tasks and decisions among ids belong,

@@ -73,21 +73,7 @@ func (s *Service) PrintModel(ctx context.Context, actor org.Actor, request id.ID
 	}
 	out := Print{Number: v.Number, Kind: v.Kind, Title: v.Title, Unit: v.Unit, Requester: v.Requester, Status: v.Status, FormRev: v.FormRev,
 		OpenedAt: v.OpenedAt, ClosedAt: v.ClosedAt, VerifyCode: v.VerifyCode, Head: v.Head}
-	form := stored(string(v.Form))
-	kept := append(append([]string{}, v.Hidden...), v.Personal...)
-	for _, f := range d.Form.Fields {
-		value, given := form.values[f.Name]
-		x := PrintField{Pointer: f.Pointer, Title: f.Title, Kind: f.Kind, Kept: below(f.Pointer, kept)}
-		if x.Kind == "" {
-			x.Kind = f.Format
-		}
-		if given {
-			x.Value = flow.JSON(mustCanonical(value))
-		} else if !x.Kept {
-			continue
-		}
-		out.Fields = append(out.Fields, x)
-	}
+	out.Fields = d.Form.filled(stored(string(v.Form)), append(append([]string{}, v.Hidden...), v.Personal...))
 	ahead, err := s.ahead(ctx, r, d)
 	if err != nil {
 		return Print{}, err
@@ -98,6 +84,26 @@ func (s *Service) PrintModel(ctx context.Context, actor org.Actor, request id.ID
 		}
 	}
 	return out, nil
+}
+
+// filled are the fields that hold something, in the order of the form; those of
+// kept are named without their value.
+func (f *Form) filled(form Filled, kept []string) []PrintField {
+	var out []PrintField
+	for _, fd := range f.Fields {
+		value, given := form.values[fd.Name]
+		x := PrintField{Pointer: fd.Pointer, Title: fd.Title, Kind: fd.Kind, Kept: below(fd.Pointer, kept)}
+		if x.Kind == "" {
+			x.Kind = fd.Format
+		}
+		if given {
+			x.Value = flow.JSON(mustCanonical(value))
+		} else if !x.Kept {
+			continue
+		}
+		out = append(out, x)
+	}
+	return out
 }
 
 // ahead names the steps that the present form leads through, so that the paper
@@ -167,6 +173,7 @@ func onTheWay(q flow.Requirement, step string) bool {
 // Verified is what the public page /verify/<code> shows: that the paper is
 // true, and nothing personal.
 type Verified struct {
+	Request  id.ID
 	Number   string
 	Kind     flow.Text
 	Status   flow.Status
@@ -192,5 +199,5 @@ func (s *Service) VerifyCode(ctx context.Context, code string) (Verified, error)
 	if err != nil {
 		return Verified{}, err
 	}
-	return Verified{Number: r.number(), Kind: d.Flow.Title, Status: r.Status, Unit: r.Unit, FormRev: r.FormRev, OpenedAt: r.OpenedAt, ClosedAt: r.ClosedAt}, nil
+	return Verified{Request: r.ID, Number: r.number(), Kind: d.Flow.Title, Status: r.Status, Unit: r.Unit, FormRev: r.FormRev, OpenedAt: r.OpenedAt, ClosedAt: r.ClosedAt}, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -166,11 +167,17 @@ func (t *thread) fill(values map[string]any, rev int, old map[string]string) (fl
 	if len(problems) > 0 {
 		return flow.Form{}, formInvalid(problems)
 	}
+	// What the form named before is bound already: to this request, or to the
+	// one that it amends.
+	bound := t.def.Form.filesIn(t.filled.values)
 	form, err := t.digest(rev, filled, old)
 	if err != nil {
 		return form, err
 	}
-	t.row.Title, t.files = titleOf(t.def, t.filled), t.def.Form.filesIn(filled.values)
+	t.row.Title = titleOf(t.def, t.filled)
+	t.files = slices.DeleteFunc(t.def.Form.filesIn(filled.values), func(f namedFile) bool {
+		return slices.ContainsFunc(bound, func(b namedFile) bool { return b.file == f.file && b.sha256 == f.sha256 })
+	})
 	return form, nil
 }
 

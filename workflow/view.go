@@ -41,6 +41,11 @@ type View struct {
 	VerifyCode string
 	Seq        int64
 	Head       string // of the chain of events
+	// Version is the text that the request is pinned to.
+	Version *Definition
+	Report  *ReportView // what was handed in after approval; nil = none
+	// SupersededBy is the amendment that took the request's place; zero = none.
+	SupersededBy id.ID
 }
 
 // DeskFact is what a desk answered, as JSON.
@@ -106,6 +111,7 @@ type DecisionView struct {
 	Comment string
 	At      time.Time
 	Door    flow.Door
+	Scan    string // of a paper: the digest of its scan
 	CastRev int
 	Rev     int
 	Live    bool
@@ -113,20 +119,6 @@ type DecisionView struct {
 	Silent  bool
 	Why     flow.Why
 	Changed []string // pointers it had read and that changed
-}
-
-// Remark is a comment, or the note of an act that is no decision.
-type Remark struct {
-	By   Who
-	At   time.Time
-	Text string
-	Task id.ID
-	Act  string // the event: commented, resubmitted, closed, sent_back
-
-	// Of a comment: its number, the one it answers, and whether nobody approves
-	// before it is resolved.
-	N, ReplyTo         int
-	Blocking, Resolved bool
 }
 
 // Request shows one request to somebody who may see it.
@@ -161,7 +153,8 @@ func (v *viewer) view(summary Summary) (View, error) {
 		}
 	}
 	out := View{Summary: summary, Requester: v.who(flow.Actor{Person: st.Requester}), Form: form.without(strip).JSON, Hidden: v.hidden,
-		Personal: sortedKeys(readApart(r.Apart)), Remarks: v.remarks(), VerifyCode: r.VerifyCode, Seq: r.Seq, Head: r.Head}
+		Personal: sortedKeys(readApart(r.Apart)), Remarks: v.remarks(), VerifyCode: r.VerifyCode, Seq: r.Seq, Head: r.Head,
+		Version: v.def, Report: v.reportView(), SupersededBy: personID(st.By)}
 	for _, name := range sortedKeys(st.Desk) {
 		out.Desk = append(out.Desk, DeskFact{name, st.Desk[name]})
 	}
@@ -186,6 +179,7 @@ type viewer struct {
 	hidden []string
 	revs   []revisionRow
 	events []flow.Event
+	report *closeOutRow
 	texts  map[string]string // personal rows of the request
 	names  map[id.ID]string
 }
@@ -211,6 +205,9 @@ func (v *viewer) people() []id.ID {
 	}
 	for _, ev := range v.events {
 		add(ev.By.Person)
+		if b, ok := ev.Body.(flow.Copied); ok {
+			add(b.People...)
+		}
 	}
 	return out
 }
@@ -258,38 +255,14 @@ func (v *viewer) task(t flow.Task) TaskView {
 	}
 	if vote := v.st.Vote(t.ID); vote != nil {
 		out.Decision = &DecisionView{ID: decisionID(v.row.ID, t.ID, t.ClosedAt), By: v.who(vote.By), Verdict: vote.Verdict, Comment: v.text(vote.Note),
-			At: vote.At, Door: vote.By.Door, CastRev: vote.CastRev, Rev: vote.Rev, Live: vote.Live, Carried: vote.Carried(), Silent: vote.Silent,
+			At: vote.At, Door: vote.By.Door, Scan: vote.By.Scan, CastRev: vote.CastRev, Rev: vote.Rev, Live: vote.Live, Carried: vote.Carried(), Silent: vote.Silent,
 			Why: vote.Why, Changed: vote.Changed}
 		return out
 	}
 	for _, ev := range v.events {
 		if b, ok := ev.Body.(flow.SentBack); ok && b.Task == t.ID {
 			out.Decision = &DecisionView{ID: decisionID(v.row.ID, t.ID, t.ClosedAt), By: v.who(ev.By), Verdict: flow.Return, To: b.To,
-				Comment: v.text(b.Note), At: ev.At, Door: ev.By.Door, CastRev: b.FormRev, Rev: b.FormRev}
-		}
-	}
-	return out
-}
-
-// remarks lists what was said outside of decisions, in order.
-func (v *viewer) remarks() []Remark {
-	var out []Remark
-	for _, ev := range v.events {
-		x := Remark{By: v.who(ev.By), At: ev.At, Act: ev.Body.Type()}
-		switch b := ev.Body.(type) {
-		case flow.Commented:
-			x.Text, x.N, x.ReplyTo, x.Blocking = v.text(&b.Note), b.N, b.Reply, b.Blocking
-			x.Resolved = v.st.Remarks[b.N-1].Resolved
-			if t := v.st.Task(b.Task); t != nil {
-				x.Task = taskID(v.row.ID, *t)
-			}
-		case flow.Resubmitted:
-			x.Text = v.text(b.Note)
-		case flow.Closed:
-			x.Text = v.text(b.Note)
-		}
-		if x.Text != "" {
-			out = append(out, x)
+				Comment: v.text(b.Note), At: ev.At, Door: ev.By.Door, Scan: ev.By.Scan, CastRev: b.FormRev, Rev: b.FormRev}
 		}
 	}
 	return out

@@ -136,6 +136,7 @@ type QueryResolver interface {
 	Calendar(ctx context.Context) (model.Calendar, error)
 	ForecastPart(ctx context.Context, ticket string, text string, amount int64) (model.Forecast, error)
 	RightsRequests(ctx context.Context) ([]model.RightsRequest, error)
+	ForecastEdit(ctx context.Context, request string, form any) (model.Forecast, error)
 	CloneForm(ctx context.Context, request string) (model.RequestDraft, error)
 	CheckWorkflow(ctx context.Context, yaml string) (model.WorkflowReport, error)
 	WorkflowReport(ctx context.Context, key string) (*model.WorkflowReport, error)
@@ -1353,6 +1354,28 @@ func (ec *executionContext) field_Query_deliveries_args(ctx context.Context, raw
 		return nil, err
 	}
 	args["of"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_forecastEdit_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "request",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNID2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["request"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "form",
+		func(ctx context.Context, v any) (any, error) {
+			return ec.unmarshalNJSON2interface(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["form"] = arg1
 	return args, nil
 }
 
@@ -6823,6 +6846,56 @@ func (ec *executionContext) fieldContext_Query_rightsRequests(_ context.Context,
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_forecastEdit(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_forecastEdit(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().ForecastEdit(ctx, fc.Args["request"].(string),
+				func() any {
+					if fc.Args["form"] == nil {
+						return nil
+					}
+					return fc.Args["form"].(any)
+				}())
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.Forecast) graphql.Marshaler {
+			return ec.marshalNForecast2kelianᚋgraphᚋmodelᚐForecast(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_forecastEdit(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_Forecast(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_forecastEdit_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_cloneForm(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -8560,6 +8633,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_rightsRequests(ctx, field)
+				})
+		case "forecastEdit":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_forecastEdit(ctx, field)
 				})
 		case "cloneForm":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,

@@ -650,7 +650,7 @@ func (ec *executionContext) unmarshalInputRecordPaperDecisionInput(ctx context.C
 		asMap["comment"] = ""
 	}
 
-	fieldsInOrder := [...]string{"task", "verdict", "formRev", "comment", "to", "scan", "scanSha256", "idempotencyKey"}
+	fieldsInOrder := [...]string{"task", "verdict", "formRev", "comment", "to", "fields", "scan", "scanSha256", "idempotencyKey"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -692,6 +692,13 @@ func (ec *executionContext) unmarshalInputRecordPaperDecisionInput(ctx context.C
 				return it, err
 			}
 			it.To = data
+		case "fields":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("fields"))
+			data, err := ec.unmarshalOJSON2interface(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Fields = data
 		case "scan":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("scan"))
 			data, err := ec.unmarshalNID2string(ctx, v)

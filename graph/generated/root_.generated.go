@@ -123,6 +123,14 @@ type ComplexityRoot struct {
 		Target          func(childComplexity int) int
 	}
 
+	CloseOutReport struct {
+		At      func(childComplexity int) int
+		By      func(childComplexity int) int
+		Comment func(childComplexity int) int
+		Fields  func(childComplexity int) int
+		Form    func(childComplexity int) int
+	}
+
 	Comment struct {
 		At       func(childComplexity int) int
 		Blocking func(childComplexity int) int
@@ -253,12 +261,14 @@ type ComplexityRoot struct {
 	}
 
 	Forecast struct {
+		Changes      func(childComplexity int) int
 		Problems     func(childComplexity int) int
 		Steps        func(childComplexity int) int
 		TypicalHours func(childComplexity int) int
 	}
 
 	ForecastStep struct {
+		Carried      func(childComplexity int) int
 		DueAt        func(childComplexity int) int
 		DueRule      func(childComplexity int) int
 		Otherwise    func(childComplexity int) int
@@ -640,6 +650,7 @@ type ComplexityRoot struct {
 		Delegations        func(childComplexity int) int
 		Deliveries         func(childComplexity int, of string) int
 		Forecast           func(childComplexity int, workflow string, unit string, form any) int
+		ForecastEdit       func(childComplexity int, request string, form any) int
 		ForecastPart       func(childComplexity int, ticket string, text string, amount int64) int
 		Hosts              func(childComplexity int) int
 		Inbox              func(childComplexity int, first *int, after *string) int
@@ -715,6 +726,12 @@ type ComplexityRoot struct {
 		UserErrors func(childComplexity int) int
 	}
 
+	ReportField struct {
+		Pointer func(childComplexity int) int
+		Title   func(childComplexity int) int
+		Value   func(childComplexity int) int
+	}
+
 	ReporterTicket struct {
 		Actions     func(childComplexity int) int
 		DueAt       func(childComplexity int) int
@@ -744,6 +761,7 @@ type ComplexityRoot struct {
 		FormRev       func(childComplexity int) int
 		ID            func(childComplexity int) int
 		Number        func(childComplexity int) int
+		Report        func(childComplexity int) int
 		Requester     func(childComplexity int) int
 		Revisions     func(childComplexity int) int
 		Status        func(childComplexity int) int
@@ -1408,6 +1426,37 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Check.Target(childComplexity), true
 
+	case "CloseOutReport.at":
+		if e.ComplexityRoot.CloseOutReport.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CloseOutReport.At(childComplexity), true
+	case "CloseOutReport.by":
+		if e.ComplexityRoot.CloseOutReport.By == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CloseOutReport.By(childComplexity), true
+	case "CloseOutReport.comment":
+		if e.ComplexityRoot.CloseOutReport.Comment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CloseOutReport.Comment(childComplexity), true
+	case "CloseOutReport.fields":
+		if e.ComplexityRoot.CloseOutReport.Fields == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CloseOutReport.Fields(childComplexity), true
+	case "CloseOutReport.form":
+		if e.ComplexityRoot.CloseOutReport.Form == nil {
+			break
+		}
+
+		return e.ComplexityRoot.CloseOutReport.Form(childComplexity), true
+
 	case "Comment.at":
 		if e.ComplexityRoot.Comment.At == nil {
 			break
@@ -1876,6 +1925,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.File.URL(childComplexity), true
 
+	case "Forecast.changes":
+		if e.ComplexityRoot.Forecast.Changes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Forecast.Changes(childComplexity), true
 	case "Forecast.problems":
 		if e.ComplexityRoot.Forecast.Problems == nil {
 			break
@@ -1895,6 +1950,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Forecast.TypicalHours(childComplexity), true
 
+	case "ForecastStep.carried":
+		if e.ComplexityRoot.ForecastStep.Carried == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ForecastStep.Carried(childComplexity), true
 	case "ForecastStep.dueAt":
 		if e.ComplexityRoot.ForecastStep.DueAt == nil {
 			break
@@ -3863,6 +3924,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Forecast(childComplexity, args["workflow"].(string), args["unit"].(string), args["form"].(any)), true
+	case "Query.forecastEdit":
+		if e.ComplexityRoot.Query.ForecastEdit == nil {
+			break
+		}
+
+		args, err := ec.field_Query_forecastEdit_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.ForecastEdit(childComplexity, args["request"].(string), args["form"].(any)), true
 	case "Query.forecastPart":
 		if e.ComplexityRoot.Query.ForecastPart == nil {
 			break
@@ -4291,6 +4363,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RepairTicketPayload.UserErrors(childComplexity), true
 
+	case "ReportField.pointer":
+		if e.ComplexityRoot.ReportField.Pointer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReportField.Pointer(childComplexity), true
+	case "ReportField.title":
+		if e.ComplexityRoot.ReportField.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReportField.Title(childComplexity), true
+	case "ReportField.value":
+		if e.ComplexityRoot.ReportField.Value == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReportField.Value(childComplexity), true
+
 	case "ReporterTicket.actions":
 		if e.ComplexityRoot.ReporterTicket.Actions == nil {
 			break
@@ -4425,6 +4516,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Request.Number(childComplexity), true
+	case "Request.report":
+		if e.ComplexityRoot.Request.Report == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Request.Report(childComplexity), true
 	case "Request.requester":
 		if e.ComplexityRoot.Request.Requester == nil {
 			break
@@ -6759,6 +6856,8 @@ input RecordPaperDecisionInput {
   comment: String = ""
   "Of SEND_BACK: the step to send back to; null = the requester."
   to: String
+  "Of APPROVE: values for fields that the step lets its approver fill in, by name."
+  fields: JSON
   "The file with the scan of the signed paper, which you uploaded."
   scan: ID!
   "Its digest: SHA-256 in hexadecimal."
@@ -8285,8 +8384,30 @@ type Request implements Node {
   "When the report on what was approved is due; null = none is owed."
   closeOutDueAt: Time
   closedOutAt: Time
+  "The report on what was approved, as it was handed in; null = none yet."
+  report: CloseOutReport
   "Code of the printed form, for /verify/<code>."
   verifyCode: String!
+}
+
+"What the requester reported on what was approved."
+type CloseOutReport {
+  by: Person
+  at: Time!
+  "The whole report as JSON."
+  form: JSON!
+  "Its fields that hold something, in the order of the form."
+  fields: [ReportField!]!
+  "What was said with it, at most 2,000 characters."
+  comment: String!
+}
+
+"A filled field of a report."
+type ReportField {
+  "JSON pointer, e.g. /attended."
+  pointer: String!
+  title: Text!
+  value: JSON!
 }
 
 "A remark on a request."
@@ -8391,6 +8512,8 @@ type Forecast {
   typicalHours: Float!
   "Why it could not be sent as it is; empty when it could."
   problems: [UserError!]!
+  "Of an edit: what it changes."
+  changes: [FieldChange!]!
 }
 
 type ForecastStep {
@@ -8410,6 +8533,8 @@ type ForecastStep {
   typicalHours: Float
   "How many more people it would need: it would be stuck."
   short: Int!
+  "Of an edit: its votes read nothing of what changes, so nobody is asked again."
+  carried: Boolean!
 }
 
 input RequestFilter {
@@ -8536,6 +8661,8 @@ type PublishWorkflowPayload {
 }
 
 extend type Query {
+  "What an edit of your request would ask again: sent again while it is under way, or amended once it was approved. Nothing is changed."
+  forecastEdit(request: ID!, form: JSON!): Forecast!
   "A draft made of an older request that you may read, to start a new one from."
   cloneForm(request: ID!): RequestDraft!
   "What publishing the text would find; for those who may publish. It changes nothing."
@@ -8714,6 +8841,22 @@ func (ec *executionContext) childFields_Check(ctx context.Context, field graphql
 		return ec.fieldContext_Check_rttMicros(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Check", field.Name)
+}
+
+func (ec *executionContext) childFields_CloseOutReport(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "by":
+		return ec.fieldContext_CloseOutReport_by(ctx, field)
+	case "at":
+		return ec.fieldContext_CloseOutReport_at(ctx, field)
+	case "form":
+		return ec.fieldContext_CloseOutReport_form(ctx, field)
+	case "fields":
+		return ec.fieldContext_CloseOutReport_fields(ctx, field)
+	case "comment":
+		return ec.fieldContext_CloseOutReport_comment(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type CloseOutReport", field.Name)
 }
 
 func (ec *executionContext) childFields_Comment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -8982,6 +9125,8 @@ func (ec *executionContext) childFields_Forecast(ctx context.Context, field grap
 		return ec.fieldContext_Forecast_typicalHours(ctx, field)
 	case "problems":
 		return ec.fieldContext_Forecast_problems(ctx, field)
+	case "changes":
+		return ec.fieldContext_Forecast_changes(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Forecast", field.Name)
 }
@@ -9008,6 +9153,8 @@ func (ec *executionContext) childFields_ForecastStep(ctx context.Context, field 
 		return ec.fieldContext_ForecastStep_typicalHours(ctx, field)
 	case "short":
 		return ec.fieldContext_ForecastStep_short(ctx, field)
+	case "carried":
+		return ec.fieldContext_ForecastStep_carried(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ForecastStep", field.Name)
 }
@@ -9654,6 +9801,18 @@ func (ec *executionContext) childFields_RepairTicketPayload(ctx context.Context,
 	return nil, fmt.Errorf("no field named %q was found under type RepairTicketPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ReportField(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "pointer":
+		return ec.fieldContext_ReportField_pointer(ctx, field)
+	case "title":
+		return ec.fieldContext_ReportField_title(ctx, field)
+	case "value":
+		return ec.fieldContext_ReportField_value(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReportField", field.Name)
+}
+
 func (ec *executionContext) childFields_ReporterTicket(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "number":
@@ -9728,6 +9887,8 @@ func (ec *executionContext) childFields_Request(ctx context.Context, field graph
 		return ec.fieldContext_Request_closeOutDueAt(ctx, field)
 	case "closedOutAt":
 		return ec.fieldContext_Request_closedOutAt(ctx, field)
+	case "report":
+		return ec.fieldContext_Request_report(ctx, field)
 	case "verifyCode":
 		return ec.fieldContext_Request_verifyCode(ctx, field)
 	case "files":

@@ -259,6 +259,18 @@ type CloseAccountInput struct {
 	Person string `json:"person"`
 }
 
+// What the requester reported on what was approved.
+type CloseOutReport struct {
+	By *Person   `json:"by,omitempty"`
+	At time.Time `json:"at"`
+	// The whole report as JSON.
+	Form any `json:"form"`
+	// Its fields that hold something, in the order of the form.
+	Fields []ReportField `json:"fields"`
+	// What was said with it, at most 2,000 characters.
+	Comment string `json:"comment"`
+}
+
 type CloseOutRequestInput struct {
 	Request string `json:"request"`
 	// The report, as the workflow's closeOutSchema has it.
@@ -617,6 +629,8 @@ type Forecast struct {
 	TypicalHours float64 `json:"typicalHours"`
 	// Why it could not be sent as it is; empty when it could.
 	Problems []UserError `json:"problems"`
+	// Of an edit: what it changes.
+	Changes []FieldChange `json:"changes"`
 }
 
 type ForecastStep struct {
@@ -636,6 +650,8 @@ type ForecastStep struct {
 	TypicalHours *float64 `json:"typicalHours,omitempty"`
 	// How many more people it would need: it would be stuck.
 	Short int `json:"short"`
+	// Of an edit: its votes read nothing of what changes, so nobody is asked again.
+	Carried bool `json:"carried"`
 }
 
 // A time without class, in the federation's time zone.
@@ -1101,6 +1117,8 @@ type RecordPaperDecisionInput struct {
 	Comment *string `json:"comment,omitempty"`
 	// Of SEND_BACK: the step to send back to; null = the requester.
 	To *string `json:"to,omitempty"`
+	// Of APPROVE: values for fields that the step lets its approver fill in, by name.
+	Fields any `json:"fields,omitempty"`
 	// The file with the scan of the signed paper, which you uploaded.
 	Scan string `json:"scan"`
 	// Its digest: SHA-256 in hexadecimal.
@@ -1185,6 +1203,14 @@ type ReportAbsenceInput struct {
 	From           *time.Time `json:"from,omitempty"`
 	Until          time.Time  `json:"until"`
 	IdempotencyKey string     `json:"idempotencyKey"`
+}
+
+// A filled field of a report.
+type ReportField struct {
+	// JSON pointer, e.g. /attended.
+	Pointer string `json:"pointer"`
+	Title   Text   `json:"title"`
+	Value   any    `json:"value"`
 }
 
 // A ticket as the holder of its link sees it.

@@ -27,14 +27,23 @@ func (r *run) carry(s *Step) bool {
 	if r.st.Amends == nil {
 		return false
 	}
-	for _, b := range r.st.Amends.Steps {
-		if b.Step != s.Name || len(b.Votes) == 0 || b.Rule.Kind == Objection || b.Read != ReadDigest(b.Reads, r.st.Form()) {
-			continue
-		}
+	b := r.base(s)
+	if b != nil {
 		r.emit(StepCarried{Step: b.Step, Rule: b.Rule, Reads: some(b.Reads), Votes: b.Votes})
-		return true
 	}
-	return false
+	return b != nil
+}
+
+// base is the step of the approved request, if nothing that it read is other in
+// the amendment.
+func (r *run) base(s *Step) *BaseStep {
+	for i := range r.st.Amends.Steps {
+		b := &r.st.Amends.Steps[i]
+		if b.Step == s.Name && len(b.Votes) > 0 && b.Rule.Kind != Objection && b.Read == ReadDigest(b.Reads, r.st.Form()) {
+			return b
+		}
+	}
+	return nil
 }
 
 // stop ends what was approved, at once.
@@ -42,16 +51,9 @@ func (r *run) stop(c Stop) error {
 	if r.st.Status != Approved && r.st.Status != Open {
 		return r.wrongState()
 	}
-	can := slices.Clone(r.facts.Stop)
-	if r.st.Status == Approved {
-		for _, v := range r.st.Votes {
-			if v.Live && v.Verdict == Approve && !slices.ContainsFunc(can, func(e Elector) bool { return e.Person == v.Elector.Person }) {
-				can = append(can, v.Elector)
-			}
-		}
-	}
+	can := Stoppers(r.st, r.facts.Stop)
 	i := slices.IndexFunc(can, func(e Elector) bool { return e.Person == c.By.Person && c.By.Person != "" })
-	if i < 0 || c.By.Person == r.st.Requester {
+	if i < 0 {
 		return refuse(NotStoppable, "只有审批过的岗位和上级可以叫停", "only those who decided, and those above them, can stop it", Who{can})
 	}
 	r.by.Seat, r.by.For = can[i].Seat, can[i].For

@@ -218,8 +218,9 @@ type ForecastStep struct {
 	Otherwise []Elector
 	Draw      int // so many of Electors, by lot; 0: all
 	Span      Span
-	Due       Due // as if it opened now
-	Short     int // weight by which too few can be asked: it would be stuck
+	Due       Due  // as if it opened now
+	Short     int  // weight by which too few can be asked: it would be stuck
+	Carried   bool // of an edit: its votes hold, nobody is asked again
 }
 
 // Forecast lists who will be asked if the request were submitted now by this

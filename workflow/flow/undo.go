@@ -15,30 +15,44 @@ const (
 // undo takes one's own vote back as long as nobody relies on it.
 func (r *run) undo(c Undo) error {
 	v := r.st.Vote(c.Task)
-	if v == nil || c.By.Person == "" || v.By.Person != c.By.Person || v.CarriedFrom != "" || v.Silent {
+	if err := r.mayUndo(v, c.By.Person); err != nil {
+		return err
+	}
+	return r.reopen(v, WhyUndone)
+}
+
+func (r *run) mayUndo(v *Vote, person string) error {
+	if v == nil || person == "" || v.By.Person != person || v.CarriedFrom != "" || v.Silent {
 		return refuse(NotYours, "只能撤销自己刚作出的决定", "one takes back one's own vote only", nil)
 	}
 	if !v.Live || r.st.Status != Open || v.CastRev != r.st.Rev() || r.now.After(v.At.Add(UndoWithin)) || r.reliedOn(v) {
 		return refuse(UndoTooLate, "已超过 10 分钟，或后面已有人据此办理，不能撤销", "it is more than 10 minutes ago, or somebody has gone on from it", nil)
 	}
-	return r.reopen(v, WhyUndone)
+	return nil
 }
 
 // disown takes out a decision that was entered from paper, by the person in
 // whose name it was.
 func (r *run) disown(c Disown) error {
 	v := r.st.Vote(c.Task)
-	if v == nil || c.By.Person == "" || v.By.Person != c.By.Person || v.By.Door != Paper {
-		return refuse(NotYours, "只有本人能对录入的纸质意见提出异议", "only the person named can object to a decision from paper", nil)
-	}
-	if !v.Live || r.st.Status.Final() || r.now.After(v.At.Add(DisownWithin)) {
-		return refuse(UndoTooLate, "申请已办结或已过异议期，请联系办公室", "the request is closed or the time to object is over; ask the office", nil)
+	if err := r.mayDisown(v, c.By.Person); err != nil {
+		return err
 	}
 	if r.st.Status == Returned { // the vote falls; who is asked again shows on resubmission
 		r.emit(VoteLapsed{Step: v.Step, Task: v.Task, From: v.CastRev, To: r.st.Rev(), Why: WhyObjected})
 		return nil
 	}
 	return r.reopen(v, WhyObjected)
+}
+
+func (r *run) mayDisown(v *Vote, person string) error {
+	if v == nil || person == "" || v.By.Person != person || v.By.Door != Paper {
+		return refuse(NotYours, "只有本人能对录入的纸质意见提出异议", "only the person named can object to a decision from paper", nil)
+	}
+	if !v.Live || r.st.Status.Final() || r.now.After(v.At.Add(DisownWithin)) {
+		return refuse(UndoTooLate, "申请已办结或已过异议期，请联系办公室", "the request is closed or the time to object is over; ask the office", nil)
+	}
+	return nil
 }
 
 // reliedOn says that somebody decided in a step that came after the vote's, or
