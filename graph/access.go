@@ -42,7 +42,7 @@ var scopes = map[string]string{
 	"Query.forecast": "workflow:read", "Query.forecastEdit": "workflow:read", "Query.forecastPart": "workflow:read", "Query.cloneForm": "workflow:read", "Query.workflowDiagram": "workflow:read", "Query.checkWorkflow": "workflow:read", "Query.workflowReport": "workflow:read",
 	"Query.hosts": "netmon:read", "Query.checks": "netmon:read", "Query.incidents": "netmon:read",
 	"Query.repairTickets": "repair:read",
-	"Query.purchases":     "property:read",
+	"Query.purchases":     "property:read", "Query.sealUses": "property:read",
 	"Query.organisations": "sponsor:read", "Query.pledges": "sponsor:read", "Query.ledger": "sponsor:read",
 	"Query.trainingTasks": "training:read",
 	"Query.trace":         "trace:read",

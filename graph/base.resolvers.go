@@ -177,6 +177,18 @@ func (r *queryResolver) Purchases(ctx context.Context, first *int, after *string
 	return model.PurchaseConnection{Edges: out, PageInfo: info}, err
 }
 
+// SealUses is the resolver for the sealUses field.
+func (r *queryResolver) SealUses(ctx context.Context, seal *string, first *int, after *string) (model.SealUseConnection, error) {
+	list, next, err := r.Property.SealUses(ctx, actorOf(ctx), or(seal), page(first, after))
+	for _, u := range list {
+		r.load(ctx).wantPeople(u.Requester)
+	}
+	out, info := edges(list, next != "", func(u property.SealUse) string { return cursorOf(u.SealedAt, u.ID) }, func(c string, u property.SealUse) model.SealUseEdge {
+		return model.SealUseEdge{Cursor: c, Node: r.sealUse(ctx, u)}
+	})
+	return model.SealUseConnection{Edges: out, PageInfo: info}, err
+}
+
 // Organisations is the resolver for the organisations field.
 func (r *queryResolver) Organisations(ctx context.Context, text *string) ([]model.Organisation, error) {
 	list, err := r.Sponsor.Organisations(ctx, actorOf(ctx), or(text))

@@ -10,6 +10,7 @@ import (
 
 	"kelian/desk/property"
 	"kelian/desk/repair"
+	"kelian/internal/id"
 	"kelian/internal/store"
 	"kelian/internal/testkit"
 	factory "kelian/internal/testkit/make"
@@ -200,4 +201,25 @@ func TestAPrintedFormIsVerifiedByAnybody(t *testing.T) {
 	if a := w.post(w.URL, h, `{inbox{edges{cursor}}}`, nil); a.Status != http.StatusUnauthorized || !strings.Contains(strings.ToLower(a.Body), "sign in") {
 		t.Error(a.Body)
 	}
+}
+
+func TestTheOfficeReadsTheRegisterOfSeals(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		request := id.New()
+		factory.InTx(t, db, func(_ context.Context, tx *store.Tx) error {
+			tx.Queue(db.Bun().NewInsert().Model(&property.SealUse{ID: id.New(), Request: request, Number: "2026-031", Seal: "federation", Title: "活动证明",
+				Recipient: "教务处", Copies: 2, SHA256: "aa11", Requester: w.people["zhouhang"], Unit: "technical", SealedAt: testkit.Start}))
+			return nil
+		})
+		const read = `{sealUses{edges{node{request number seal title copies sha256 unit requester{name}}}}}`
+		a := w.good("hejing", read, nil)
+		if a.at("sealUses", "edges", 0, "node", "number") != "2026-031" || a.at("sealUses", "edges", 0, "node", "request") != request.TypeID("req") ||
+			a.at("sealUses", "edges", 0, "node", "copies") != 2.0 || a.at("sealUses", "edges", 0, "node", "requester", "name") == nil {
+			t.Error(a.Body)
+		}
+		if a := w.as("zhouhang", read, nil); len(a.Errors) == 0 || a.Errors[0].Extensions["code"] != "FORBIDDEN" {
+			t.Error(a.Body)
+		}
+	})
 }

@@ -30,6 +30,11 @@ func (r *Resolver) purchaseByID(ctx context.Context, purchase id.ID) (*model.Pur
 	return &out, nil
 }
 
+func (r *Resolver) sealUse(ctx context.Context, u property.SealUse) model.SealUse {
+	return model.SealUse{ID: u.ID.TypeID("sea"), Request: u.Request.TypeID("req"), Number: u.Number, Seal: u.Seal, Title: u.Title, Recipient: u.Recipient,
+		Copies: int(u.Copies), Sha256: u.SHA256, Requester: r.personOrNil(ctx, u.Requester, ""), Unit: u.Unit, SealedAt: u.SealedAt}
+}
+
 // actOnPurchase is the frame of the three actions.
 func (r *Resolver) actOnPurchase(ctx context.Context, in model.PurchaseActionInput,
 	act func(ctx context.Context, in property.PurchaseActInput) (property.Outcome, error)) (model.PurchasePayload, error) {

@@ -1,6 +1,7 @@
 package notify
 
 import (
+	"cmp"
 	"encoding/json"
 	"html"
 	"regexp"
@@ -39,7 +40,7 @@ func (s *Service) render(n *Notification, lang, path string) Rendered {
 	if lang == "en" {
 		head = "[Kelian] "
 	}
-	if number := params["number"]; number != "" {
+	if number := cmp.Or(params["number."+lang], params["number"]); number != "" {
 		head += line(number) + " "
 	}
 	r := Rendered{Subject: head + fill(w.subject, params, lang), Body: fill(w.text, params, lang), Link: s.public + path}

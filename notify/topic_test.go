@@ -69,4 +69,8 @@ func TestParametersStayOnTheirLine(t *testing.T) {
 	if zh, en := svc.Render(n, "zh").Subject, svc.Render(n, "en").Subject; zh != "【科联】报修进度：等配件" || en != "[Kelian] Repair: waiting for parts" {
 		t.Fatal(zh, en)
 	}
+	n.Params = `{"number.zh":"报修 2026-0417","number.en":"Repair 2026-0417","state.zh":"等配件","state.en":"waiting for parts"}`
+	if zh, en := svc.Render(n, "zh").Subject, svc.Render(n, "en").Subject; zh != "【科联】报修 2026-0417 报修进度：等配件" || en != "[Kelian] Repair 2026-0417 Repair: waiting for parts" {
+		t.Fatal(zh, en)
+	}
 }

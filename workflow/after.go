@@ -54,7 +54,7 @@ func (s *Service) Amend(ctx context.Context, actor org.Actor, in AmendInput) (Ou
 	if err != nil {
 		return Outcome{}, err
 	}
-	return store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "amendRequest", in.IdempotencyKey, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
+	return raced(store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "amendRequest", in.IdempotencyKey, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
 		r := store.NewReads(tx)
 		loaded, judged := s.askLoad(r, tx, byID, in.Request, now, cal), org.AskJudge(r, actor, now)
 		var open []id.ID
@@ -83,14 +83,14 @@ func (s *Service) Amend(ctx context.Context, actor org.Actor, in AmendInput) (Ou
 			return Outcome{}, fault.Refuse("AMENDED_ALREADY", "已有一份变更在办理", "another amendment is under way").With(&AmendedAlready{Request: open[0]})
 		}
 		return s.openAmendment(ctx, tx, base, a, in, now, cal)
-	})
+	}))
 }
 
 // AmendedAlready comes with AMENDED_ALREADY: the amendment that is open.
 type AmendedAlready struct{ Request id.ID }
 
 func (s *Service) openAmendment(ctx context.Context, tx *store.Tx, base *thread, a org.Actor, in AmendInput, now time.Time, cal *calendar.Calendar) (Outcome, error) {
-	t := &thread{svc: s, tx: tx, def: base.def, now: now, cal: cal, actor: a.Person, seat: a.Acting, filled: base.filled}
+	t := &thread{svc: s, tx: tx, def: base.def, now: now, cal: cal, actor: a.Person, judge: a, seat: a.Acting, filled: base.filled}
 	t.row = row{ID: s.NewID(), Series: base.row.Series, Year: now.In(s.Location).Year(), Definition: base.row.Definition, VersionID: base.row.VersionID,
 		Requester: a.Person, Unit: base.row.Unit, Urgent: base.row.Urgent, VerifyCode: id.Secret(10), OpenedAt: now, Amends: base.row.ID}
 	t.base = flow.AmendBase(base.row.ID.String(), base.row.Head, base.st)

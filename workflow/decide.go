@@ -55,13 +55,13 @@ func (s *Service) Decide(ctx context.Context, actor org.Actor, in DecideInput) (
 	if err != nil {
 		return Outcome{}, err
 	}
-	return store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "decideTask", in.IdempotencyKey, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
+	return raced(store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "decideTask", in.IdempotencyKey, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
 		t, err := s.load(ctx, tx, byTask, in.Task, now, cal)
 		if err != nil {
 			return Outcome{}, err
 		}
 		return t.decide(ctx, actor, in, flow.Actor{Person: actor.Person.String(), Door: flow.Console}, false)
-	})
+	}))
 }
 
 func (in *DecideInput) check() error {
@@ -99,7 +99,7 @@ func checkNote(field, text string, needed bool) error {
 // decide runs in the transaction of any door. by is who decides; proved that a
 // second proof was given.
 func (t *thread) decide(ctx context.Context, actor org.Actor, in DecideInput, by flow.Actor, proved bool) (Outcome, error) {
-	t.actor = actor.Person
+	t.actor, t.judge = actor.Person, actor
 	task := t.byID(in.Task)
 	if task == nil {
 		return Outcome{}, fault.Missing()
@@ -215,19 +215,17 @@ func (s *Service) Comment(ctx context.Context, actor org.Actor, in CommentInput)
 	if err := checkNote("text", in.Text, true); err != nil {
 		return Outcome{}, err
 	}
-	return s.own(ctx, actor, "commentRequest", in.IdempotencyKey, in, in.Request, func(ctx context.Context, t *thread, by flow.Actor) error {
+	m := moves{mutation: "commentRequest", key: in.IdempotencyKey, input: in, request: in.Request, action: "workflow.comment", bare: true}
+	return s.act(ctx, actor, m, func(ctx context.Context, x *move) error {
 		name := ""
 		if !in.Task.IsZero() {
-			task := t.byID(in.Task)
+			task := x.byID(in.Task)
 			if task == nil {
 				return fault.Missing().At("task")
 			}
 			name = task.ID
 		}
-		if err := t.apply(ctx, flow.Comment{By: by, Task: name, Reply: in.ReplyTo, Blocking: in.Blocking, Note: *t.note(in.Text)}, flow.Facts{Now: t.now}); err != nil {
-			return err
-		}
-		return t.save("workflow.comment", false)
+		return x.apply(ctx, flow.Comment{By: x.by, Task: name, Reply: in.ReplyTo, Blocking: in.Blocking, Note: *x.note(in.Text)}, x.facts)
 	})
 }
 

@@ -25,6 +25,7 @@ type Definition struct {
 	Form     *Form
 	CloseOut *Form               // of the report that the requester owes; nil: none
 	Facts    []string            // desk facts to be recorded at each submission
+	Once     []string            // fields whose values one request alone may use
 	Seats    map[string]SeatExpr // by source, all that Flow mentions
 	guards   *guards
 	places   func(step, field string) (line, col int) // in Source

@@ -13,7 +13,7 @@ import (
 
 var known = workflow.Known{
 	Facts: []string{"stock", "room_free", "board_free", "equipment_free"},
-	Effects: []string{"property.purchase", "property.reserve",
+	Effects: []string{"property.purchase", "property.reserve", "property.seal",
 		"sponsor.agree", "training.schedule"},
 }
 

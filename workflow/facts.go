@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -101,12 +102,9 @@ func (t *thread) ask(ctx context.Context) (flow.Facts, map[string]flow.JSON, err
 }
 
 // askDesk is what the desks say of a form just filled in; the files that it
-// names are bound beside it.
+// names are bound beside it, and values that are used once are looked up.
 func (t *thread) askDesk(r *store.Reads) func() (map[string]flow.JSON, error) {
-	files := t.askFiles(r)
-	if len(t.def.Facts) == 0 {
-		return func() (map[string]flow.JSON, error) { return nil, files() }
-	}
+	files, once := t.askFiles(r), t.askOnce(r)
 	form, own := t.filled.plainForm(), []id.ID{t.row.ID}
 	if !t.row.Amends.IsZero() {
 		own = append(own, t.row.Amends)
@@ -118,14 +116,26 @@ func (t *thread) askDesk(r *store.Reads) func() (map[string]flow.JSON, error) {
 		}
 	}
 	return func() (map[string]flow.JSON, error) {
-		if err := files(); err != nil {
+		if err := cmp.Or(files(), once()); err != nil {
 			return nil, err
 		}
-		out := make(map[string]flow.JSON, len(asked))
+		var out map[string]flow.JSON
+		add := func(name string, v any) (err error) {
+			if out == nil {
+				out = map[string]flow.JSON{}
+			}
+			out[name], err = canonical(v)
+			return err
+		}
+		if len(t.def.Once) > 0 {
+			if err := add(factOnce, t.def.Once); err != nil {
+				return nil, err
+			}
+		}
 		for name, answer := range asked {
 			v, err := answer()
 			if err == nil {
-				out[name], err = canonical(v)
+				err = add(name, v)
 			}
 			if err != nil {
 				return nil, fmt.Errorf("workflow: the fact %s: %w", name, err)

@@ -231,8 +231,11 @@ func (f *Form) explainOne(e *jsonschema.ValidationError) []FieldError {
 // say names the field by its title.
 func (f *Form) say(at, code, zh, en string) FieldError {
 	title := flow.Text{Zh: at, En: at}
-	if x, ok := f.Field(at); ok {
-		title = x.Title
+	for p := at; p != ""; p = p[:strings.LastIndexByte(p, '/')] { // a list's entry has no title of its own
+		if x, ok := f.Field(p); ok && x.Title.Zh != "" {
+			title = x.Title
+			break
+		}
 	}
 	return FieldError{Pointer: at, Code: code, Zh: "“" + title.Zh + "”" + zh, En: title.En + " " + en}
 }

@@ -66,7 +66,7 @@ func textsOf(n *node) []string {
 // definition reads the top level.
 func (l *flowLoader) definition(n *node) *Definition {
 	if !l.only(n, "definition", []string{"key", "title", "about", "unit", "form", "flow"},
-		"params", "rules", "facts", "send_back", "policy", "on_approved", "cc", "close_out") {
+		"params", "rules", "facts", "send_back", "policy", "on_approved", "cc", "close_out", "once") {
 		return nil
 	}
 	d := &Definition{Flow: &flow.Definition{}}
@@ -112,6 +112,7 @@ func (l *flowLoader) compile(n *node, d *Definition) {
 	}
 	d.guards, l.guards, l.form = g, g, d.Form
 	l.rules(n.get("rules"))
+	d.Once = l.once(n.get("once"))
 	l.policy(n, d.Flow)
 	d.CloseOut = l.closeOut(n.get("close_out"), d.Flow)
 	d.Flow.Blocks = l.blocks(n.get("flow"), "flow")
@@ -213,6 +214,29 @@ func (l *flowLoader) guard(n *node, name string) guard {
 	return g
 }
 
+// branch is the condition of a branch. It is evaluated again whenever the
+// request moves, on the form as it is stored, where personal values are kept
+// apart; rules between fields see the form as it is handed in, whole.
+func (l *flowLoader) branch(n *node, name string) guard {
+	g := l.guard(n, name)
+	if g.ast == nil {
+		return g
+	}
+	if pointer, line, col := g.personal(l.form); pointer != "" {
+		l.add(n.inside(line, col), "PERSONAL_READ", "条件读了个人信息 "+pointer+"：它与表单分开保存，条件里总是空的",
+			"the condition reads "+pointer+", which is personal and kept apart from the form, so that it is always empty here")
+	}
+	return g
+}
+
+// unread refuses a personal field where the stored form is read.
+func (l *flowLoader) unread(at *node, pointer string) {
+	if pointer != "" && l.form.apart(pointer) {
+		l.add(at, "PERSONAL_READ", pointer+" 是个人信息，与表单分开保存，这里读不到",
+			pointer+" is personal and kept apart from the form; it cannot be read here")
+	}
+}
+
 // pointer refuses a pointer to a field the form does not have.
 func (l *flowLoader) pointer(at *node, p string) {
 	if _, ok := l.form.Field(p); !ok {
@@ -229,7 +253,24 @@ func (l *flowLoader) seat(at *node, src string) {
 	if err != nil {
 		l.add(at, "SEAT", "岗位写法有误："+err.Error(), err.Error())
 	}
+	for u := &e.Unit; u != nil; u = u.Of {
+		l.unread(at, u.Field)
+	}
 	l.seats[src] = e
+}
+
+// once reads the fields whose values one request alone may use: texts, or
+// lists of texts.
+func (l *flowLoader) once(n *node) []string {
+	out := l.pointers(n, "once")
+	for i, p := range out {
+		f, ok := l.form.Field(p)
+		if text := f.Type == "string" || f.Item != nil && f.Item.Type == "string"; ok && (!text || strings.Count(p, "/") != 1 || f.Max > onceMax || f.Item != nil && f.Item.Max > onceMax) {
+			l.add(n.item(i), "ONCE", p+" 不是短文字或短文字的列表（不超过 200 字）", p+" is no short text or list of them (at most 200 characters)")
+		}
+		l.unread(n.item(i), p)
+	}
+	return out
 }
 
 func (l *flowLoader) policy(n *node, d *flow.Definition) {
@@ -251,6 +292,7 @@ func (l *flowLoader) policy(n *node, d *flow.Definition) {
 		d.Policy.WithdrawDays = l.integer(p.get("withdraw_days"), "withdraw_days")
 		l.mark("", "withdraw_days", p.get("withdraw_days"))
 		d.Policy.Interest = l.names(p.get("interest"), "interest", Interests, "INTEREST_UNKNOWN")
+		l.interest(p.get("interest"))
 		d.Policy.Stop = l.seatList(p.get("stop"), "stop")
 	}
 	d.Policy.CC = l.seatList(n.get("cc"), "cc")
@@ -265,6 +307,18 @@ func (l *flowLoader) policy(n *node, d *flow.Definition) {
 		l.mark("", "mode", v)
 	}
 	d.Policy.MaxSendBack = l.integer(b.get("max"), "max")
+}
+
+// interest refuses relations that rest on fields which cannot be read.
+func (l *flowLoader) interest(n *node) {
+	kinds := map[string]string{"named": kindPerson, "host": "unit"}
+	for i, relation := range l.strs(n, "interest") {
+		for _, f := range l.form.Fields {
+			if kind := kinds[relation]; kind != "" && (f.Kind == kind || f.Item != nil && f.Item.Kind == kind) {
+				l.unread(n.item(i), f.Pointer)
+			}
+		}
+	}
 }
 
 func (l *flowLoader) seatList(n *node, what string) []string {
@@ -282,6 +336,7 @@ func (l *flowLoader) closeOut(n *node, d *flow.Definition) *Form {
 	}
 	rule := &flow.CloseOutRule{After: l.str(n.get("after"), "after"), Due: l.span(n.get("due"))}
 	l.pointer(n.get("after"), rule.After)
+	l.unread(n.get("after"), rule.After)
 	if f, ok := l.form.Field(rule.After); ok && f.Format != "date" && f.Format != "date-time" {
 		l.add(n.get("after"), "CLOSE_OUT", rule.After+" 不是日期字段", rule.After+" is not a date")
 	}

@@ -83,7 +83,7 @@ func (l *flowLoader) choice(n *node) flow.Block {
 		}
 		br := flow.Branch{Guard: fmt.Sprintf("%s.%d", b.Choice, i+1)}
 		br.When, _ = x.get("when").text()
-		l.guards.flow = append(l.guards.flow, l.guard(x.get("when"), br.Guard))
+		l.guards.flow = append(l.guards.flow, l.branch(x.get("when"), br.Guard))
 		br.Blocks = l.blocks(x.get("do"), "do")
 		b.Branches = append(b.Branches, br)
 	}

@@ -16,7 +16,6 @@ import (
 type move struct {
 	*thread
 	by    flow.Actor
-	judge org.Actor
 	task  *flow.Task // where it is about one
 	facts flow.Facts
 	seats []PersonSeat // of the people named
@@ -30,8 +29,12 @@ type moves struct {
 	input         any
 	request, task id.ID
 	people        []id.ID
-	action        string                        // of the audit and of the rules
-	ask           func(x *move, r *store.Reads) // what else is read beside the directory
+	action        string // of the audit and of the rules
+	// requester: the core says to others who can; they may know of the request.
+	requester bool
+	early     func(r *store.Reads)          // what else is read beside the request
+	ask       func(x *move, r *store.Reads) // what else is read beside the directory
+	bare      bool                          // the directory is not read: the move asks nobody, or reads it itself
 }
 
 // act is the frame of the moves: begin, the request under lock with the actor's
@@ -51,9 +54,12 @@ func (s *Service) act(ctx context.Context, actor org.Actor, m moves, fn func(ctx
 	return store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, m.mutation, m.key, m.input), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
 		r := store.NewReads(tx)
 		loaded, judged := s.askLoad(r, tx, where, key, now, cal), org.AskJudge(r, actor, now)
-		x := &move{}
+		x := &move{facts: flow.Facts{Now: now}}
 		if len(m.people) > 0 {
 			askSeatsOf(r, &x.seats, m.people, now)
+		}
+		if m.early != nil {
+			m.early(r)
 		}
 		if err := r.Run(ctx); err != nil {
 			return Outcome{}, err
@@ -64,24 +70,13 @@ func (s *Service) act(ctx context.Context, actor org.Actor, m moves, fn func(ctx
 		if x.judge, err = judged(); err != nil {
 			return Outcome{}, err
 		}
-		// The office enters papers about requests that it does not follow.
-		if !s.canRead(x.judge, &x.row, x.st) && !(m.action == "workflow.paper" && s.rules.Can(x.judge, m.action, org.Object{})) {
-			return Outcome{}, fault.Missing()
-		}
-		if err := s.rules.Check(x.judge, m.action, readable(&x.row, x.st)); err != nil {
+		if err := s.mayMove(x, m); err != nil {
 			return Outcome{}, err
 		}
 		if !m.task.IsZero() {
 			x.task = x.byID(m.task)
 		}
-		askFacts := x.askFacts(r, "")
-		if m.ask != nil {
-			m.ask(x, r)
-		}
-		if err := r.Run(ctx); err != nil {
-			return Outcome{}, err
-		}
-		if x.facts, _, err = askFacts(); err != nil {
+		if err := x.directory(ctx, r, m); err != nil {
 			return Outcome{}, err
 		}
 		x.actor, x.seat = x.judge.Person, x.judge.Acting
@@ -94,6 +89,37 @@ func (s *Service) act(ctx context.Context, actor org.Actor, m moves, fn func(ctx
 		}
 		return x.outcome(), nil
 	})
+}
+
+// mayMove judges the actor. To somebody who may not read the request it does
+// not exist; the office enters papers about requests that it does not follow.
+func (s *Service) mayMove(x *move, m moves) error {
+	mine := x.judge.Person == x.row.Requester
+	paper := m.action == "workflow.paper" && s.rules.Can(x.judge, m.action, org.Object{})
+	if !mine && !paper && !s.canRead(x.judge, &x.row, x.st) {
+		return fault.Missing()
+	}
+	err := s.rules.Check(x.judge, m.action, readable(&x.row, x.st))
+	if m.requester && !mine && x.judge.Scope("workflow") {
+		return nil
+	}
+	return err
+}
+
+// directory reads the facts of the move.
+func (x *move) directory(ctx context.Context, r *store.Reads, m moves) (err error) {
+	if m.bare {
+		return nil
+	}
+	facts := x.askFacts(r, "")
+	if m.ask != nil {
+		m.ask(x, r)
+	}
+	if err := r.Run(ctx); err != nil {
+		return err
+	}
+	x.facts, _, err = facts()
+	return err
 }
 
 // elector is a person named in a move, under a seat of his own: one of the

@@ -16,13 +16,22 @@ import (
 type Notice struct {
 	Request id.ID
 	Number  string
-	Title   string
+	Title   flow.Text
 	Step    flow.Text
 	Person  id.ID
 	Seat    string
 	DueAt   time.Time
 	Open    bool // somebody still waits for the answer
 	FormRev int
+}
+
+// titled is a request's title in both languages: what the requester wrote is
+// one for both, a kind's own title is not.
+func titled(kind flow.Text, title string) flow.Text {
+	if title == kind.Zh {
+		return kind
+	}
+	return flow.Text{Zh: title, En: title}
 }
 
 // LinkToken is the token of the decision link that IssueLink issued for the
@@ -44,7 +53,7 @@ func (s *Service) TaskFor(ctx context.Context, q bun.IDB, task id.ID) (Notice, e
 	if err != nil {
 		return Notice{}, err
 	}
-	n := Notice{Request: r.ID, Number: r.number(), Title: r.Title, Person: t.Person, Seat: t.Seat, DueAt: t.DueAt, FormRev: r.FormRev, Open: t.State == flow.TaskOpen}
+	n := Notice{Request: r.ID, Number: r.number(), Title: titled(d.Flow.Title, r.Title), Person: t.Person, Seat: t.Seat, DueAt: t.DueAt, FormRev: r.FormRev, Open: t.State == flow.TaskOpen}
 	if step := d.Flow.Step(t.Step); step != nil {
 		n.Step = step.Title
 	}

@@ -146,6 +146,9 @@ type Summary struct {
 	Cursor      string
 }
 
+// TitleIn is the title in both languages.
+func (s Summary) TitleIn() flow.Text { return titled(s.Kind, s.Title) }
+
 // Requests lists what the reader may see, the newest first.
 func (s *Service) Requests(ctx context.Context, actor org.Actor, f Filter, page store.Page) (list []Summary, more bool, err error) {
 	if actor.Anonymous() {
@@ -313,6 +316,7 @@ type Meta struct {
 	Number     string
 	Definition string
 	Hash       string // of the version's text
+	Kind       flow.Text
 	Title      string
 	Unit       string
 	Requester  id.ID
@@ -322,6 +326,9 @@ type Meta struct {
 	ClosedAt   time.Time
 	Amends     id.ID // zero = none
 }
+
+// TitleIn is the title in both languages.
+func (m Meta) TitleIn() flow.Text { return titled(m.Kind, m.Title) }
 
 // FormOf gives a request's current form with personal values, as far as they
 // are not erased: whole numbers are int64, lists []any, objects
@@ -339,7 +346,7 @@ func (s *Service) FormOf(ctx context.Context, q bun.IDB, request id.ID) (map[str
 		}
 		f = f.with(known(places, values[r.ID]))
 	}
-	return f.plainForm(), Meta{Request: r.ID, Number: r.number(), Definition: r.Definition, Hash: d.Flow.Hash, Title: r.Title, Unit: r.Unit,
+	return f.plainForm(), Meta{Request: r.ID, Number: r.number(), Definition: r.Definition, Hash: d.Flow.Hash, Kind: d.Flow.Title, Title: r.Title, Unit: r.Unit,
 		Requester: r.Requester, Status: r.Status, FormRev: r.FormRev, OpenedAt: r.OpenedAt, ClosedAt: r.ClosedAt, Amends: r.Amends}, nil
 }
 

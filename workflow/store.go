@@ -15,6 +15,7 @@ import (
 	"kelian/internal/id"
 	"kelian/internal/outbox"
 	"kelian/internal/store"
+	"kelian/org"
 	"kelian/org/calendar"
 	"kelian/workflow/flow"
 )
@@ -34,6 +35,7 @@ type thread struct {
 	filled Filled      // the current form, without personal leaves
 	files  []namedFile // that a form just filled in names
 	actor  id.ID       // for the audit; zero = a timer
+	judge  org.Actor   // who acts, with fresh seats where they were looked up
 	seat   string
 	base   *flow.Base // what a new request amends
 	scan   string     // the paper that the decision was entered from
@@ -162,6 +164,7 @@ func (t *thread) save(action string, fresh bool) error {
 		if err := t.saveRevision(t.st.Form()); err != nil {
 			return err
 		}
+		t.saveOnce()
 	}
 	t.tx.Queue(t.svc.db.Bun().NewInsert().Model(&events))
 	t.saveTasks()
@@ -370,6 +373,7 @@ func (t *thread) tell() {
 			t.watch(b.People)
 		case flow.Closed:
 			t.keep(t.cal)
+			t.settleOnce(b.Status)
 			if b.Status != flow.Approved {
 				t.put(TopicRejected, RejectedPayload{Request: t.row.ID})
 			}

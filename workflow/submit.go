@@ -44,14 +44,14 @@ func (s *Service) Submit(ctx context.Context, actor org.Actor, in SubmitInput) (
 	if err != nil {
 		return Outcome{}, err
 	}
-	return store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "submitRequest", in.IdempotencyKey, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
+	return raced(store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "submitRequest", in.IdempotencyKey, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
 		r := store.NewReads(tx)
 		submit := s.askSubmit(r, actor, in.Definition, now, cal)
 		if err := r.Run(ctx); err != nil {
 			return Outcome{}, err
 		}
 		return submit(ctx, tx, in)
-	})
+	}))
 }
 
 // AskSubmit is Submit inside the transaction of a desk that asks for an approval
@@ -83,7 +83,7 @@ func (s *Service) askSubmit(r *store.Reads, actor org.Actor, definition string, 
 		if err := owed(unit); err != nil {
 			return Outcome{}, err
 		}
-		t := &thread{svc: s, tx: tx, def: def, now: now, cal: cal, actor: actor.Person, seat: seat}
+		t := &thread{svc: s, tx: tx, def: def, now: now, cal: cal, actor: actor.Person, judge: actor, seat: seat}
 		t.row = row{ID: s.NewID(), Series: seriesOf(in.Definition), Year: now.In(s.Location).Year(), Definition: in.Definition, VersionID: version,
 			Requester: actor.Person, Unit: unit, Urgent: in.Urgent, VerifyCode: id.Secret(10), OpenedAt: now}
 		return t.open(ctx, in)
@@ -216,25 +216,23 @@ func (s *Service) Resubmit(ctx context.Context, actor org.Actor, in ResubmitInpu
 		return Outcome{}, err
 	}
 	var personal func() map[id.ID]map[string]string
-	ask := func(r *store.Reads) { personal = org.AskPersonal(r, in.Request) }
-	return s.own(ctx, actor, "resubmitRequest", in.IdempotencyKey, in, in.Request, func(ctx context.Context, t *thread, by flow.Actor) error {
-		if t.st.Status.Final() || in.FormRev != t.st.Rev() {
+	m := moves{mutation: "resubmitRequest", key: in.IdempotencyKey, input: in, request: in.Request, action: "workflow.resubmit", requester: true, bare: true,
+		early: func(r *store.Reads) { personal = org.AskPersonal(r, in.Request) }}
+	return raced(s.act(ctx, actor, m, func(ctx context.Context, x *move) error {
+		if x.st.Status.Final() || in.FormRev != x.st.Rev() {
 			// Refused by the core, which says why; the form does not matter.
-			return t.apply(ctx, flow.Resubmit{By: by, Form: flow.Form{Rev: in.FormRev + 1}}, flow.Facts{Now: t.now})
+			return x.apply(ctx, flow.Resubmit{By: x.by, Form: flow.Form{Rev: in.FormRev + 1}}, x.facts)
 		}
-		form, err := t.fill(in.Form, in.FormRev+1, personal()[t.row.ID])
+		form, err := x.fill(in.Form, in.FormRev+1, personal()[x.row.ID])
 		if err != nil {
 			return err
 		}
-		facts, desk, err := t.ask(ctx)
+		facts, desk, err := x.ask(ctx)
 		if err != nil {
 			return err
 		}
-		if err := t.apply(ctx, flow.Resubmit{By: by, Form: form, Desk: desk, Note: t.note(in.Comment)}, facts); err != nil {
-			return err
-		}
-		return t.save("workflow.resubmit", false)
-	}, ask)
+		return x.apply(ctx, flow.Resubmit{By: x.by, Form: form, Desk: desk, Note: x.note(in.Comment)}, facts)
+	}))
 }
 
 // WithdrawInput ends a request by its requester.
@@ -249,56 +247,9 @@ func (s *Service) Withdraw(ctx context.Context, actor org.Actor, in WithdrawInpu
 	if err := checkNote("comment", in.Comment, false); err != nil {
 		return Outcome{}, err
 	}
-	return s.own(ctx, actor, "withdrawRequest", in.IdempotencyKey, in, in.Request, func(ctx context.Context, t *thread, by flow.Actor) error {
-		if err := t.apply(ctx, flow.Withdraw{By: by, Note: t.note(in.Comment)}, flow.Facts{Now: t.now}); err != nil {
-			return err
-		}
-		return t.save("workflow.withdraw", false)
-	})
-}
-
-// own is the frame of the commands that belong to the requester. Others who
-// may read the request are told so, to the rest it does not exist.
-func (s *Service) own(ctx context.Context, actor org.Actor, mutation, key string, input any, request id.ID, fn func(ctx context.Context, t *thread, by flow.Actor) error,
-	ask ...func(*store.Reads)) (Outcome, error) {
-	now, cal, err := s.now(ctx)
-	if err != nil {
-		return Outcome{}, err
-	}
-	if actor.Anonymous() {
-		return Outcome{}, fault.SignIn()
-	}
-	return store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, mutation, key, input), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
-		r := store.NewReads(tx)
-		loaded, judged := s.askLoad(r, tx, byID, request, now, cal), org.AskJudge(r, actor, now)
-		for _, f := range ask {
-			f(r)
-		}
-		if err := r.Run(ctx); err != nil {
-			return Outcome{}, err
-		}
-		t, err := loaded(ctx)
-		if err != nil {
-			return Outcome{}, err
-		}
-		a, err := judged()
-		if err != nil {
-			return Outcome{}, err
-		}
-		mine := a.Person == t.row.Requester
-		if !mine && !s.canRead(a, &t.row, t.st) {
-			return Outcome{}, fault.Missing()
-		}
-		// To others than the requester the core says who can.
-		action := "workflow." + strings.TrimSuffix(mutation, "Request")
-		if err := s.rules.Check(a, action, org.Object{Owner: t.row.Requester, Unit: t.row.Unit}); err != nil && (mine || !a.Scope("workflow")) {
-			return Outcome{}, err
-		}
-		t.actor, t.seat = a.Person, a.Acting
-		if err := fn(ctx, t, flow.Actor{Person: a.Person.String(), Seat: a.Acting, Door: flow.Console}); err != nil {
-			return Outcome{}, err
-		}
-		return t.outcome(), nil
+	m := moves{mutation: "withdrawRequest", key: in.IdempotencyKey, input: in, request: in.Request, action: "workflow.withdraw", requester: true, bare: true}
+	return s.act(ctx, actor, m, func(ctx context.Context, x *move) error {
+		return x.apply(ctx, flow.Withdraw{By: x.by, Note: x.note(in.Comment)}, x.facts)
 	})
 }
 

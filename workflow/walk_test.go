@@ -216,9 +216,9 @@ var walks = []struct {
 	{"office.plan", "hejing", "office", monthly, `{"dept":"office"}`, "head:office.deputy supervision:supervision.head vice:fed.vice", nil},
 
 	{"office.reimburse", "zhouhang", "technical", invoices, "", "head:technical.deputy+technical.head office:office.head finance:league.finance", nil},
-	{"office.reimburse", "techhead", "technical", invoices, `{"invoice_amounts":[30000,20001],"total":50001}`,
+	{"office.reimburse", "techhead", "technical", invoices, `{"invoice_numbers":["25117000003","25117000004"],"invoice_amounts":[30000,20001],"total":50001}`,
 		"head:technical.deputy office:office.head vice:fed.vice finance:league.finance", nil},
-	{"office.reimburse", "ling", "liaison", invoices, `{"approved_amount":300000,"invoice_amounts":[100000,100001],"total":200001}`,
+	{"office.reimburse", "ling", "liaison", invoices, `{"approved_amount":300000,"invoice_numbers":["25117000005","25117000006"],"invoice_amounts":[100000,100001],"total":200001}`,
 		"head:liaison.head office:office.head vice:fed.vice teacher:league.teacher finance:league.finance", nil},
 
 	{"office.seal", "zhouhang", "technical", stamp, "", "head:technical.deputy+technical.head office:office.head register:office.keeper", entered},

@@ -1,6 +1,6 @@
 // Package property is the desk of things: items and what is in stock of them,
-// rooms and boards, reservations that never overlap, and purchases from their
-// approval to the day the goods arrive.
+// rooms and boards, reservations that never overlap, purchases from their
+// approval to the day the goods arrive, and the register of seals.
 //
 // A reservation is HELD while the request that asks for it is undecided,
 // RESERVED once it is approved and RELEASED when it is refused, withdrawn or

@@ -1,6 +1,7 @@
 package property
 
 import (
+	"strings"
 	"time"
 
 	"kelian/internal/id"
@@ -119,6 +120,9 @@ type Purchase struct {
 
 // Ref is the purchase in links.
 func (p *Purchase) Ref() outbox.Ref { return outbox.Ref{Kind: "pur", ID: p.ID} }
+
+// NumberEn is the number with its word in English.
+func (p *Purchase) NumberEn() string { return strings.Replace(p.Number, "采购", "Purchase", 1) }
 
 // Line is one position of a purchase.
 type Line struct {

@@ -8,7 +8,8 @@ const (
 	actPurchase = "property.purchase.read" // purchases
 	actItem     = "property.item"          // items and their quantity
 	actPlace    = "property.place"
-	actReserve  = "property.reserve" // by hand, without a request
+	actSeals    = "property.seal.read" // the register of seals
+	actReserve  = "property.reserve"   // by hand, without a request
 )
 
 // Rules says who may do what.
@@ -20,6 +21,7 @@ func Rules() []org.Rule {
 		}
 	}
 	add(actPurchase, org.Owner, "office.*", "liaison.*", "supervision.*", "technical.*", "fed.*", "league.*")
+	add(actSeals, "office.*", "supervision.*", "league.*")
 	add(actItem, "office.keeper", "office.head", "office.deputy", "unit.keeper", "unit.head")
 	add(actPlace, "office.head", "office.deputy", "publicity.head")
 	add(actReserve, "office.keeper", "office.head", "office.deputy", "unit.head")

@@ -20,7 +20,7 @@ import (
 const EffectPurchase = "property.purchase"
 
 // Effects are the on_approved effects that this desk handles.
-func Effects() []string { return []string{EffectPurchase, EffectReserve} }
+func Effects() []string { return []string{EffectPurchase, EffectReserve, EffectSeal} }
 
 type effectPayload struct {
 	Request    id.ID  `json:"request"`
@@ -109,7 +109,7 @@ func (s *Service) announce(tx *store.Tx, p *Purchase, now time.Time) tell.Messag
 	outbox.Put(tx, outbox.Event{Topic: "property.purchase.changed", Aggregate: p.ID, Version: p.Version, Payload: Changed{p.ID, p.State}})
 	topic := map[PurchaseState]string{Approved: "purchase.approved", Funded: "purchase.funded", Ordered: "purchase.ordered",
 		Arrived: "purchase.arrived", Cancelled: "purchase.cancelled"}[p.State]
-	m := tell.Message{Topic: topic, Ref: p.Ref(), Params: map[string]string{"number": p.Number, "total": Yuan(p.Total)}, At: now}
+	m := tell.Message{Topic: topic, Ref: p.Ref(), Params: map[string]string{"number.zh": p.Number, "number.en": p.NumberEn(), "total": Yuan(p.Total)}, At: now}
 	s.Tell.Person(tx, p.Owner, m)
 	return m
 }

@@ -65,7 +65,8 @@ func newWorld(t *testing.T, db *store.DB) *world {
 	w.svc = property.New(db, w.clock, org.NewTable(property.Rules()), property.Options{Location: shanghai, Requests: w.requests,
 		Tell: func(_ *store.Tx, m tell.Message) { w.told = append(w.told, m) }})
 	w.handlers = mk.Handlers{"workflow.changed": w.svc.OnRequestChanged, "workflow.rejected": w.svc.OnRejected,
-		"workflow.approved reserve": w.svc.OnApprovedReserve, "workflow.approved purchase": w.svc.OnApprovedPurchase}
+		"workflow.approved reserve": w.svc.OnApprovedReserve, "workflow.approved purchase": w.svc.OnApprovedPurchase,
+		"workflow.approved seal": w.svc.OnApprovedSeal}
 	w.handlers.Route()
 	mk.Federation(t, db)
 	w.keeper = org.Actor{Person: mk.Officer(t, db, "宋岚", "office.keeper"), Lang: "zh"}

@@ -251,7 +251,7 @@ func (a *act) tell(m Message) {
 
 func (a *act) params(extra map[string]string) map[string]string {
 	what, state := a.t.title(), a.t.State.Words()
-	out := map[string]string{"number": "报修 " + a.t.Number, "what.zh": what.Zh, "what.en": what.En, "state.zh": state.Zh, "state.en": state.En}
+	out := map[string]string{"number.zh": "报修 " + a.t.Number, "number.en": "Repair " + a.t.Number, "what.zh": what.Zh, "what.en": what.En, "state.zh": state.Zh, "state.en": state.En}
 	for k, v := range extra {
 		out[k] = v
 	}

@@ -4,6 +4,7 @@ package request
 
 import (
 	"context"
+	"time"
 
 	"kelian/internal/id"
 
@@ -15,10 +16,11 @@ type Meta struct {
 	Number     string
 	Title      string
 	Requester  id.ID
-	Unit       string // code of the unit that asks
-	Definition string // key
-	Status     string // OPEN, RETURNED, APPROVED, REJECTED, WITHDRAWN, STOPPED or SUPERSEDED
-	Amends     id.ID  // the approved request that it is to take the place of; zero: none
+	Unit       string    // code of the unit that asks
+	Definition string    // key
+	Status     string    // OPEN, RETURNED, APPROVED, REJECTED, WITHDRAWN, STOPPED or SUPERSEDED
+	ClosedAt   time.Time // zero: still open
+	Amends     id.ID     // the approved request that it is to take the place of; zero: none
 }
 
 // Reader reads a request's present form; an absent one is fault.Missing.

@@ -1,6 +1,7 @@
 package sponsor
 
 import (
+	"strings"
 	"time"
 
 	"kelian/internal/id"
@@ -93,6 +94,9 @@ type Pledge struct {
 
 // Ref is the pledge in links.
 func (p *Pledge) Ref() outbox.Ref { return outbox.Ref{Kind: "plg", ID: p.ID} }
+
+// NumberEn is the number with its word in English.
+func (p *Pledge) NumberEn() string { return strings.Replace(p.Number, "赞助", "Pledge", 1) }
 
 // Left is what can still be allocated.
 func (p *Pledge) Left() int64 {

@@ -168,7 +168,7 @@ func (s *Service) OnOverdue(ctx context.Context, d outbox.Delivery) error {
 // message about a pledge; its parameters name the organisation, the amount in
 // yuan and the date.
 func (s *Service) message(p *Pledge, organisation, topic string, now time.Time) tell.Message {
-	params := map[string]string{"number": p.Number, "organisation": organisation, "amount": yuan(p.Amount)}
+	params := map[string]string{"number.zh": p.Number, "number.en": p.NumberEn(), "organisation": organisation, "amount": yuan(p.Amount)}
 	if !p.DueAt.IsZero() {
 		params["date"] = p.DueAt.In(s.Location).Format("2006-01-02")
 	}

@@ -668,6 +668,7 @@ type ComplexityRoot struct {
 		RepairTickets      func(childComplexity int, first *int, after *string, filter *model.RepairTicketFilter) int
 		Requests           func(childComplexity int, first *int, after *string, filter *model.RequestFilter) int
 		RightsRequests     func(childComplexity int) int
+		SealUses           func(childComplexity int, seal *string, first *int, after *string) int
 		Status             func(childComplexity int) int
 		ToTell             func(childComplexity int, first *int, after *string) int
 		Trace              func(childComplexity int, id string) int
@@ -847,6 +848,30 @@ type ComplexityRoot struct {
 		Code    func(childComplexity int) int
 		Message func(childComplexity int) int
 		Path    func(childComplexity int) int
+	}
+
+	SealUse struct {
+		Copies    func(childComplexity int) int
+		ID        func(childComplexity int) int
+		Number    func(childComplexity int) int
+		Recipient func(childComplexity int) int
+		Request   func(childComplexity int) int
+		Requester func(childComplexity int) int
+		Seal      func(childComplexity int) int
+		SealedAt  func(childComplexity int) int
+		Sha256    func(childComplexity int) int
+		Title     func(childComplexity int) int
+		Unit      func(childComplexity int) int
+	}
+
+	SealUseConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	SealUseEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
 	}
 
 	Seat struct {
@@ -4103,6 +4128,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.RightsRequests(childComplexity), true
+	case "Query.sealUses":
+		if e.ComplexityRoot.Query.SealUses == nil {
+			break
+		}
+
+		args, err := ec.field_Query_sealUses_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.SealUses(childComplexity, args["seal"].(*string), args["first"].(*int), args["after"].(*string)), true
 	case "Query.status":
 		if e.ComplexityRoot.Query.Status == nil {
 			break
@@ -4828,6 +4864,99 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RuleError.Path(childComplexity), true
+
+	case "SealUse.copies":
+		if e.ComplexityRoot.SealUse.Copies == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealUse.Copies(childComplexity), true
+	case "SealUse.id":
+		if e.ComplexityRoot.SealUse.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealUse.ID(childComplexity), true
+	case "SealUse.number":
+		if e.ComplexityRoot.SealUse.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealUse.Number(childComplexity), true
+	case "SealUse.recipient":
+		if e.ComplexityRoot.SealUse.Recipient == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealUse.Recipient(childComplexity), true
+	case "SealUse.request":
+		if e.ComplexityRoot.SealUse.Request == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealUse.Request(childComplexity), true
+	case "SealUse.requester":
+		if e.ComplexityRoot.SealUse.Requester == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealUse.Requester(childComplexity), true
+	case "SealUse.seal":
+		if e.ComplexityRoot.SealUse.Seal == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealUse.Seal(childComplexity), true
+	case "SealUse.sealedAt":
+		if e.ComplexityRoot.SealUse.SealedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealUse.SealedAt(childComplexity), true
+	case "SealUse.sha256":
+		if e.ComplexityRoot.SealUse.Sha256 == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealUse.Sha256(childComplexity), true
+	case "SealUse.title":
+		if e.ComplexityRoot.SealUse.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealUse.Title(childComplexity), true
+	case "SealUse.unit":
+		if e.ComplexityRoot.SealUse.Unit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealUse.Unit(childComplexity), true
+
+	case "SealUseConnection.edges":
+		if e.ComplexityRoot.SealUseConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealUseConnection.Edges(childComplexity), true
+	case "SealUseConnection.pageInfo":
+		if e.ComplexityRoot.SealUseConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealUseConnection.PageInfo(childComplexity), true
+
+	case "SealUseEdge.cursor":
+		if e.ComplexityRoot.SealUseEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealUseEdge.Cursor(childComplexity), true
+	case "SealUseEdge.node":
+		if e.ComplexityRoot.SealUseEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SealUseEdge.Node(childComplexity), true
 
 	case "Seat.capacity":
 		if e.ComplexityRoot.Seat.Capacity == nil {
@@ -6183,6 +6312,8 @@ type Query {
   repairTicketByLink(token: String!): ReporterTicket
   "Purchases, newest first."
   purchases(first: Int = 20, after: String): PurchaseConnection!
+  "The register of seals, newest first: approved uses of a seal, for the office, supervision and the League Committee."
+  sealUses(seal: String, first: Int = 20, after: String): SealUseConnection!
   "Sponsors and partners by name; at most 1,000."
   organisations(text: String = ""): [Organisation!]!
   "Pledges of sponsors, newest first."
@@ -6261,6 +6392,38 @@ type PurchaseConnection {
 type PurchaseEdge {
   cursor: String!
   node: Purchase!
+}
+
+"An approved use of a seal. Entries are never changed."
+type SealUse {
+  id: ID!
+  "The request that was approved."
+  request: ID!
+  "The entry's number in the keeper's register."
+  number: String!
+  "Which seal, by the word of the form."
+  seal: String!
+  "The document."
+  title: String!
+  "To whom it went."
+  recipient: String!
+  copies: Int!
+  "SHA-256 of the document, hex; empty where no file was sent with the request."
+  sha256: String!
+  requester: Person
+  "Code of the unit that asked."
+  unit: String!
+  sealedAt: Time!
+}
+
+type SealUseConnection {
+  edges: [SealUseEdge!]!
+  pageInfo: PageInfo!
+}
+
+type SealUseEdge {
+  cursor: String!
+  node: SealUse!
 }
 
 enum PledgeState {
@@ -10033,6 +10196,54 @@ func (ec *executionContext) childFields_RosterLine(ctx context.Context, field gr
 		return ec.fieldContext_RosterLine_error(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RosterLine", field.Name)
+}
+
+func (ec *executionContext) childFields_SealUse(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_SealUse_id(ctx, field)
+	case "request":
+		return ec.fieldContext_SealUse_request(ctx, field)
+	case "number":
+		return ec.fieldContext_SealUse_number(ctx, field)
+	case "seal":
+		return ec.fieldContext_SealUse_seal(ctx, field)
+	case "title":
+		return ec.fieldContext_SealUse_title(ctx, field)
+	case "recipient":
+		return ec.fieldContext_SealUse_recipient(ctx, field)
+	case "copies":
+		return ec.fieldContext_SealUse_copies(ctx, field)
+	case "sha256":
+		return ec.fieldContext_SealUse_sha256(ctx, field)
+	case "requester":
+		return ec.fieldContext_SealUse_requester(ctx, field)
+	case "unit":
+		return ec.fieldContext_SealUse_unit(ctx, field)
+	case "sealedAt":
+		return ec.fieldContext_SealUse_sealedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SealUse", field.Name)
+}
+
+func (ec *executionContext) childFields_SealUseConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_SealUseConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_SealUseConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SealUseConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_SealUseEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_SealUseEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_SealUseEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SealUseEdge", field.Name)
 }
 
 func (ec *executionContext) childFields_Seat(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -1411,6 +1411,38 @@ type RuleError struct {
 
 func (RuleError) IsUserError() {}
 
+// An approved use of a seal. Entries are never changed.
+type SealUse struct {
+	ID string `json:"id"`
+	// The request that was approved.
+	Request string `json:"request"`
+	// The entry's number in the keeper's register.
+	Number string `json:"number"`
+	// Which seal, by the word of the form.
+	Seal string `json:"seal"`
+	// The document.
+	Title string `json:"title"`
+	// To whom it went.
+	Recipient string `json:"recipient"`
+	Copies    int    `json:"copies"`
+	// SHA-256 of the document, hex; empty where no file was sent with the request.
+	Sha256    string  `json:"sha256"`
+	Requester *Person `json:"requester,omitempty"`
+	// Code of the unit that asked.
+	Unit     string    `json:"unit"`
+	SealedAt time.Time `json:"sealedAt"`
+}
+
+type SealUseConnection struct {
+	Edges    []SealUseEdge `json:"edges"`
+	PageInfo PageInfo      `json:"pageInfo"`
+}
+
+type SealUseEdge struct {
+	Cursor string  `json:"cursor"`
+	Node   SealUse `json:"node"`
+}
+
 // A place of authority in a unit.
 type Seat struct {
 	// unit.role, e.g. technical.head.

@@ -120,5 +120,5 @@ type requests struct{ a *App }
 
 func (r requests) Form(ctx context.Context, q bun.IDB, of id.ID) (map[string]any, request.Meta, error) {
 	form, m, err := r.a.Workflow.FormOf(ctx, q, of)
-	return form, request.Meta{Number: m.Number, Title: m.Title, Requester: m.Requester, Unit: m.Unit, Definition: m.Definition, Status: string(m.Status), Amends: m.Amends}, err
+	return form, request.Meta{Number: m.Number, Title: m.Title, Requester: m.Requester, Unit: m.Unit, Definition: m.Definition, Status: string(m.Status), ClosedAt: m.ClosedAt, Amends: m.Amends}, err
 }

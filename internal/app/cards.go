@@ -93,7 +93,7 @@ func (a *App) requestCards(ctx context.Context, actor org.Actor, ids []id.ID) (m
 	list, err := a.Workflow.Summaries(ctx, actor, ids...)
 	out := map[id.ID]trace.Card{}
 	for k, v := range list {
-		out[k] = trace.Card{Zh: v.Kind.Zh + " " + v.Number + "：" + v.Title, En: v.Kind.En + " " + v.Number + ": " + v.Title, State: string(v.Status), At: v.OpenedAt,
+		out[k] = trace.Card{Zh: v.Kind.Zh + " " + v.Number + "：" + v.Title, En: v.Kind.En + " " + v.Number + ": " + v.TitleIn().En, State: string(v.Status), At: v.OpenedAt,
 			Path: "/requests/" + k.TypeID("req")}
 	}
 	return out, hide(err)
@@ -122,7 +122,7 @@ func (a *App) purchaseCards(ctx context.Context, actor org.Actor, ids []id.ID) (
 	list, err := a.Property.PurchasesByID(ctx, actor, ids...)
 	out := map[id.ID]trace.Card{}
 	for k, v := range list {
-		out[k] = trace.Card{Zh: "采购 " + v.Number + "，" + property.Yuan(v.Total) + " 元", En: "Purchase " + v.Number + ", " + property.Yuan(v.Total) + " yuan",
+		out[k] = trace.Card{Zh: "采购 " + v.Number + "，" + property.Yuan(v.Total) + " 元", En: v.NumberEn() + ", " + property.Yuan(v.Total) + " yuan",
 			State: string(v.State), At: v.CreatedAt, Path: "/purchases"}
 	}
 	return out, hide(err)
@@ -142,7 +142,7 @@ func (a *App) pledgeCards(ctx context.Context, actor org.Actor, ids []id.ID) (ma
 	_, _, list, err := a.Sponsor.Cards(ctx, actor, ids...)
 	out := map[id.ID]trace.Card{}
 	for k, v := range list {
-		out[k] = trace.Card{Zh: v.Number + "，" + property.Yuan(v.Amount) + " 元", En: "Pledge " + v.Number + ", " + property.Yuan(v.Amount) + " yuan",
+		out[k] = trace.Card{Zh: v.Number + "，" + property.Yuan(v.Amount) + " 元", En: v.NumberEn() + ", " + property.Yuan(v.Amount) + " yuan",
 			State: string(v.State), At: v.CreatedAt, Path: "/pledges"}
 	}
 	return out, hide(err)

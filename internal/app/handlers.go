@@ -75,6 +75,8 @@ func (a *App) onApproved(ctx context.Context, d outbox.Delivery) error {
 		return a.Property.OnApprovedPurchase(ctx, d)
 	case property.EffectReserve:
 		return a.Property.OnApprovedReserve(ctx, d)
+	case property.EffectSeal:
+		return a.Property.OnApprovedSeal(ctx, d)
 	case sponsor.EffectAgree:
 		return a.Sponsor.OnApprovedAgree(ctx, d)
 	case training.EffectSchedule:

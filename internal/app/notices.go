@@ -38,7 +38,7 @@ func (a *App) onTask(topic string) func(ctx context.Context, d outbox.Delivery) 
 			}
 			m := notify.Message{Topic: topic, To: p.Person, Ref: outbox.Ref{Kind: workflow.RefRequest, ID: p.Request}, At: a.Clock.Now(),
 				Path: "/inbox/" + p.Task.TypeID(workflow.RefTask),
-				Params: map[string]string{"number": task.Number, "title": task.Title, "step.zh": task.Step.Zh, "step.en": task.Step.En,
+				Params: map[string]string{"number": task.Number, "title.zh": task.Title.Zh, "title.en": task.Title.En, "step.zh": task.Step.Zh, "step.en": task.Step.En,
 					"until": a.local(task.DueAt)}}
 			_, ok, err := a.Workflow.IssueLink(ctx, tx, p.Task)
 			if err != nil {
@@ -72,7 +72,7 @@ func (a *App) onRequest(ctx context.Context, d outbox.Delivery) error {
 			return nil // it went on meanwhile; that event tells
 		}
 		notify.Put(tx, notify.Message{Topic: topic, To: m.Requester, Ref: outbox.Ref{Kind: workflow.RefRequest, ID: p.Request}, At: a.Clock.Now(),
-			Path: "/requests/" + p.Request.TypeID(workflow.RefRequest), Params: map[string]string{"number": m.Number, "title": m.Title}})
+			Path: "/requests/" + p.Request.TypeID(workflow.RefRequest), Params: aboutRequest(m)})
 		return nil
 	})
 }

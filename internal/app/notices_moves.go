@@ -18,8 +18,14 @@ func (a *App) tellOf(ctx context.Context, tx *store.Tx, topic string, request, p
 		return err
 	}
 	notify.Put(tx, notify.Message{Topic: topic, To: person, Ref: outbox.Ref{Kind: workflow.RefRequest, ID: request}, At: a.Clock.Now(),
-		Path: "/requests/" + request.TypeID(workflow.RefRequest), Params: map[string]string{"number": m.Number, "title": m.Title}})
+		Path: "/requests/" + request.TypeID(workflow.RefRequest), Params: aboutRequest(m)})
 	return nil
+}
+
+// aboutRequest are the parameters that every notice of a request has.
+func aboutRequest(m workflow.Meta) map[string]string {
+	title := m.TitleIn()
+	return map[string]string{"number": m.Number, "title.zh": title.Zh, "title.en": title.En}
 }
 
 // onPerson tells the person whom the event names.

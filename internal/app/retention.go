@@ -64,9 +64,9 @@ const (
 // Kept lists the tables that forget nothing, and why.
 var Kept = map[string]string{
 	"audit": record, "audit_seal": record, "link": record,
-	"definition": record, "version": record, "request": record, "revision": record, "task": record, "decision": record, "event": record, "watcher": record, "close_out": record,
+	"definition": record, "version": record, "request": record, "revision": record, "task": record, "decision": record, "event": record, "watcher": record, "close_out": record, "used_once": record,
 	"ticket": record, "ticket_entry": record, "assignment": record,
-	"purchase": record, "purchase_line": record, "pledge": record, "ledger_entry": record, "thanks": record,
+	"purchase": record, "purchase_line": record, "seal_use": record, "pledge": record, "ledger_entry": record, "thanks": record,
 	"training_session": record, "training_task": record, "incident": record, "incident_node": record,
 	"person": record, "tenure": record, "delegation": record, "consent": record, "rights_request": record,
 	"organisation": record, "sponsor_contact": record,

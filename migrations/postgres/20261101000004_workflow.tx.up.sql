@@ -88,6 +88,16 @@ CREATE TABLE close_out (
 --bun:split
 CREATE INDEX close_out_person ON close_out (by_person);
 --bun:split
+CREATE TABLE used_once (
+    definition text COLLATE "C" NOT NULL REFERENCES definition (key),
+    field text COLLATE "C" NOT NULL,
+    value text COLLATE "C" NOT NULL CHECK (length(value) BETWEEN 1 AND 200),
+    request_id uuid NOT NULL REFERENCES request (id),
+    PRIMARY KEY (definition, field, value)
+);
+--bun:split
+CREATE INDEX used_once_request ON used_once (request_id);
+--bun:split
 CREATE TABLE revision (
     request_id uuid NOT NULL REFERENCES request (id),
     rev integer NOT NULL CHECK (rev >= 1),

@@ -103,3 +103,19 @@ CREATE TABLE purchase_line (
 );
 --bun:split
 CREATE INDEX purchase_line_item ON purchase_line (item) WHERE item IS NOT NULL;
+--bun:split
+CREATE TABLE seal_use (
+    id uuid PRIMARY KEY,
+    request uuid NOT NULL UNIQUE,
+    number text NOT NULL CHECK (length(number) <= 40),
+    seal text COLLATE "C" NOT NULL CHECK (length(seal) BETWEEN 1 AND 40),
+    title text NOT NULL CHECK (length(title) <= 200),
+    recipient text NOT NULL CHECK (length(recipient) <= 200),
+    copies bigint NOT NULL CHECK (copies >= 1),
+    sha256 text COLLATE "C" NOT NULL CHECK (length(sha256) <= 64),
+    requester uuid NOT NULL,
+    unit text COLLATE "C" NOT NULL,
+    sealed_at timestamptz NOT NULL
+);
+--bun:split
+CREATE INDEX seal_use_time ON seal_use (sealed_at DESC, id DESC);

@@ -107,3 +107,19 @@ CREATE TABLE purchase_line (
 );
 --bun:split
 CREATE INDEX purchase_line_item ON purchase_line (item) WHERE item IS NOT NULL;
+--bun:split
+CREATE TABLE seal_use (
+    id TEXT PRIMARY KEY,
+    request TEXT NOT NULL UNIQUE,
+    number TEXT NOT NULL CHECK (length(number) <= 40),
+    seal TEXT NOT NULL CHECK (length(seal) BETWEEN 1 AND 40),
+    title TEXT NOT NULL CHECK (length(title) <= 200),
+    recipient TEXT NOT NULL CHECK (length(recipient) <= 200),
+    copies INTEGER NOT NULL CHECK (copies >= 1),
+    sha256 TEXT NOT NULL CHECK (length(sha256) <= 64),
+    requester TEXT NOT NULL,
+    unit TEXT NOT NULL,
+    sealed_at TIMESTAMP NOT NULL
+);
+--bun:split
+CREATE INDEX seal_use_time ON seal_use (sealed_at DESC, id DESC);

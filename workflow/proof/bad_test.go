@@ -16,7 +16,7 @@ import (
 var (
 	monday = time.Date(2026, 11, 2, 1, 0, 0, 0, time.UTC)
 	known  = workflow.Known{Facts: []string{"stock", "room_free", "board_free", "equipment_free"},
-		Effects: []string{"property.purchase", "property.reserve", "sponsor.agree", "training.schedule"}}
+		Effects: []string{"property.purchase", "property.reserve", "property.seal", "sponsor.agree", "training.schedule"}}
 )
 
 // sample is a definition with what is said of it: "# key: value" lines at its

@@ -70,6 +70,7 @@ var Codes = map[string]Code{
 	"FORM_UI":             {"没有这种控件", "there is no such kind of input", "检查 x-ui.kind", "check x-ui.kind"},
 	"GUARD":               {"条件写错了：字段不存在、类型不对或太费时", "the condition is wrong: an unknown field, a type, or its cost", "按所指的位置改正", "mend it at the place shown"},
 	"GUARD_ENV":           {"表单不能用在条件里", "the form cannot be used in conditions", "改字段名", "rename the field"},
+	"PERSONAL_READ":       {"条件、岗位或结项读了个人信息，而它与表单分开保存", "a condition, a seat or the close-out reads a personal field, which is kept apart from the form", "另设一个不含个人信息的字段，例如“是否…”", "ask for what it needs in a field that is not personal, e.g. a yes or no"},
 	"POINTER":             {"表单里没有这个字段", "the form has no such field", "写成 /字段名", "write /name"},
 	"FACT_UNKNOWN":        {"没有部门提供这个事实", "no desk provides this fact", "检查拼写，或去掉", "check the spelling, or remove it"},
 	"EFFECT_UNKNOWN":      {"没有部门处理这个结果", "no desk handles this effect", "检查拼写，或去掉", "check the spelling, or remove it"},
@@ -93,6 +94,7 @@ var Codes = map[string]Code{
 	"RULE":                {"规则的写法不对", "the rule is written wrongly", "写成 any、all、3 of n、2/3 或 60%", "write any, all, 3 of n, 2/3 or 60%"},
 	"OBJECTION":           {"公示的写法不完整", "the objection window is incomplete", "rule: objection、then: pass 和 send_back 要一起写", "write rule: objection, then: pass and send_back together"},
 	"DUE":                 {"期限或到期处理不对", "the deadline, or what follows from it, is wrong", "写成 2bd、8bh、36h 或 30m", "write 2bd, 8bh, 36h or 30m"},
+	"ONCE":                {"只能用一次的字段不是短文字", "a field whose values are used once is no short text", "用不超过 200 字的文字，或它们的列表", "use a text of at most 200 characters, or a list of them"},
 	"POLICY":              {"policy 或 send_back 的值不对", "a value of policy or send_back is wrong", "按提示改正", "mend it as the message says"},
 	"CLOSE_OUT":           {"结项没有写明日期字段或时长", "the close-out names no date field or no time", "写明 after 和 due", "write after and due"},
 }

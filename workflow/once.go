@@ -1,0 +1,159 @@
+package workflow
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"kelian/internal/fault"
+	"kelian/internal/id"
+	"kelian/internal/store"
+	"kelian/workflow/flow"
+
+	"github.com/uptrace/bun"
+)
+
+// factOnce is the fact that a request with fields of Definition.Once records:
+// the fields whose values were nobody else's when the form came in.
+const factOnce = "once"
+
+// onceMax bounds such a value, in characters.
+const onceMax = 200
+
+// claim is a value that only one request may use: of a field of
+// Definition.Once, held from the submission until the request is refused,
+// withdrawn or stopped. An amendment shares what the request holds that it
+// amends.
+type claim struct {
+	bun.BaseModel `bun:"table:used_once"`
+
+	Definition string `bun:",pk"`
+	Field      string `bun:",pk"` // JSON pointer
+	Value      string `bun:",pk"`
+	RequestID  id.ID
+}
+
+// claims are the values of the form that only this request may use, with the
+// place of each in the form.
+func (t *thread) claims() (list []claim, places []string) {
+	for _, pointer := range t.def.Once {
+		add := func(v any, place string) {
+			text, _ := v.(string)
+			c := claim{Definition: t.row.Definition, Field: pointer, Value: strings.TrimSpace(text), RequestID: t.row.ID}
+			if c.Value != "" && !slices.Contains(list, c) {
+				list, places = append(list, c), append(places, place)
+			}
+		}
+		switch v := t.filled.values[strings.TrimPrefix(pointer, "/")].(type) {
+		case []any:
+			for i, x := range v {
+				add(x, pointer+"/"+strconv.Itoa(i))
+			}
+		default:
+			add(v, pointer)
+		}
+	}
+	return list, places
+}
+
+// askOnce refuses a form just filled in that holds a value of another request;
+// its number is told to those who may read it.
+func (t *thread) askOnce(r *store.Reads) func() error {
+	list, places := t.claims()
+	if len(list) == 0 {
+		return func() error { return nil }
+	}
+	values, mine := make([]string, len(list)), []id.ID{t.row.ID}
+	for i, c := range list {
+		values[i] = c.Value
+	}
+	if !t.row.Amends.IsZero() {
+		mine = append(mine, t.row.Amends)
+	}
+	var held []claim
+	var holders []row
+	const others = ` FROM used_once WHERE definition = ? AND value IN (?) AND request_id NOT IN (?)`
+	r.SQL(&held, `SELECT *`+others, t.row.Definition, bun.List(values), bun.List(mine))
+	r.SQL(&holders, `SELECT * FROM request WHERE id IN (SELECT request_id`+others+`)`, t.row.Definition, bun.List(values), bun.List(mine))
+	return func() error {
+		var problems []FieldError
+		for i, c := range list {
+			k := slices.IndexFunc(held, func(h claim) bool { return h.Field == c.Field && h.Value == c.Value })
+			if k >= 0 {
+				problems = append(problems, t.usedTwice(places[i], c.Value, t.numberOf(holders, held[k].RequestID)))
+			}
+		}
+		if len(problems) > 0 {
+			return formInvalid(problems)
+		}
+		return nil
+	}
+}
+
+// saveOnce claims the values of a new revision in the place of those of the
+// one before.
+func (t *thread) saveOnce() {
+	if len(t.def.Once) == 0 {
+		return
+	}
+	if t.before.Seq > 0 {
+		t.tx.QueueSQL(`DELETE FROM used_once WHERE request_id = ?`, t.row.ID)
+	}
+	list, _ := t.claims()
+	if len(list) == 0 {
+		return
+	}
+	insert := t.svc.db.Bun().NewInsert().Model(&list)
+	if !t.row.Amends.IsZero() {
+		insert = insert.On("CONFLICT DO NOTHING") // the amended request holds it
+	}
+	t.tx.Queue(insert)
+}
+
+// numberOf is the number of a request that the actor may read, else "".
+func (t *thread) numberOf(requests []row, request id.ID) string {
+	for i := range requests {
+		if r := &requests[i]; r.ID == request {
+			if st, err := readState(r.State); err == nil && t.svc.canRead(t.judge, r, st) {
+				return r.number()
+			}
+		}
+	}
+	return ""
+}
+
+func (t *thread) usedTwice(place, value, number string) FieldError {
+	if number == "" {
+		return t.def.Form.say(place, "USED_ALREADY", "：“"+value+"”已在另一份申请里用过，一个只能用一次",
+			"holds "+value+", which another request has used; each is used once")
+	}
+	return t.def.Form.say(place, "USED_ALREADY", "：“"+value+"”已在 "+number+" 里用过，一个只能用一次",
+		"holds "+value+", which "+number+" has used; each is used once")
+}
+
+// settleOnce gives back what the request held when nothing comes of it. An
+// approved amendment takes over what the request held that it amends.
+func (t *thread) settleOnce(status flow.Status) {
+	if len(t.def.Once) == 0 {
+		return
+	}
+	switch {
+	case status == flow.Approved && !t.row.Amends.IsZero():
+		t.tx.QueueSQL(`DELETE FROM used_once WHERE request_id IN (?)`, bun.List([]id.ID{t.row.ID, t.row.Amends}))
+		if list, _ := t.claims(); len(list) > 0 {
+			t.tx.Queue(t.svc.db.Bun().NewInsert().Model(&list))
+		}
+	case status != flow.Approved && status != flow.Superseded:
+		t.tx.QueueSQL(`DELETE FROM used_once WHERE request_id = ?`, t.row.ID)
+	}
+}
+
+// raced words the refusal of the schema when two requests used a value at the
+// same moment; sending it again says which.
+func raced(out Outcome, err error) (Outcome, error) {
+	if store.IsUnique(err, "used_once") {
+		return Outcome{}, fault.Refuse("FORM_INVALID", "表单有误：有内容刚刚被另一份申请用过，请核对后再提交",
+			"the form is not right: another request has used one of its values just now; check and submit again").At("form")
+	}
+	return out, err
+}
