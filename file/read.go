@@ -58,6 +58,18 @@ func (s *Service) OpenByLink(ctx context.Context, token string, file id.ID) (Fil
 	return list[0], body, err
 }
 
+// ByLink lists the photos that the holder of a link sent, in the order in which
+// they came.
+func (s *Service) ByLink(ctx context.Context, token string) ([]File, error) {
+	link, err := s.link(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	return s.rows(ctx, s.db.R, func(q *bun.SelectQuery) *bun.SelectQuery {
+		return q.Where("owner IS NULL AND parent_kind = ? AND parent_id = ?", link.Object.Kind, link.Object.ID)
+	})
+}
+
 func (s *Service) body(f File) (*os.File, error) {
 	body, err := os.Open(s.blobs.path(f.SHA256))
 	if err != nil {

@@ -157,6 +157,7 @@ func (s *Site) funcs(lang string) template.FuncMap {
 		"plainact":  func(a repair.Action) bool { return slices.Contains(plainActs, a) },
 		"mainact":   func(a repair.Action) bool { return slices.Contains(mainActs, a) },
 		"badact":    func(a repair.Action) bool { return slices.Contains(badActs, a) },
+		"next":      func(i int) int { return i + 1 },
 		"some":      func(x id.ID) bool { return !x.IsZero() },
 		"lang":      func() string { return map[string]string{"zh": "zh-CN", "en": "en"}[lang] },
 	}

@@ -4,6 +4,7 @@ import (
 	"net/url"
 
 	"kelian/desk/repair"
+	"kelian/file"
 	"kelian/internal/fault"
 )
 
@@ -18,12 +19,16 @@ type repairForm struct {
 	Buildings []string       // that the network knows, to choose from
 	Outage    []repair.Words // what is known to be broken now
 	MaxOpen   int
+	Lost      bool // photos came with a form that was refused
+	Photos    int  // at most, of PhotoMB each
+	PhotoMB   int
 	Again     repair.Contact // of "send me the link again"
 	Number    string
 }
 
 func (c *call) repairData() (repairForm, error) {
-	f := repairForm{Kinds: repair.Kinds, Consent: repair.ConsentText, Version: repair.ConsentVersion, MaxOpen: repair.MaxOpen}
+	f := repairForm{Kinds: repair.Kinds, Consent: repair.ConsentText, Version: repair.ConsentVersion, MaxOpen: repair.MaxOpen,
+		Lost: c.photos != nil, Photos: c.File.Limits.Photos, PhotoMB: int(c.File.Limits.Photo >> 20)}
 	seen := map[string]bool{}
 	for _, w := range repair.Forbidden {
 		if !seen[w.En] { // several Chinese words for one thing
@@ -67,6 +72,7 @@ func (c *call) repairPost() error {
 	}
 	out, err := c.Repair.Submit(c.ctx(), c.actor, in)
 	if err != nil {
+		c.dropPhotos()
 		return c.refused(err, func() error {
 			f, err := c.repairData()
 			if err != nil {
@@ -76,7 +82,7 @@ func (c *call) repairPost() error {
 			return c.show("repair", c.t("repair.title"), f)
 		})
 	}
-	return c.to("/t/"+out.Token, "received")
+	return c.to(withPhoto("/t/"+out.Token, c.keepPhotos(out.Token)), "received")
 }
 
 // repairLink sends a ticket's link again; the answer does not say whether there
@@ -101,9 +107,14 @@ func (c *call) repairLink() error {
 // ticketLink is what the holder of a link sees of the ticket.
 type ticketLink struct {
 	repair.LinkView
-	Token string
-	Link  string
-	Note  string
+	Token      string
+	Link       string
+	Note       string
+	Photos     []file.File
+	MorePhotos bool   // another may be sent
+	PhotoWrong string // why one was not taken
+	MaxPhotos  int
+	PhotoMB    int
 }
 
 func (c *call) ticketByLink() error {
@@ -112,7 +123,12 @@ func (c *call) ticketByLink() error {
 	if err != nil {
 		return err
 	}
-	d := ticketLink{LinkView: v, Token: token, Link: c.PublicURL + "/t/" + url.PathEscape(token), Note: c.in("note")}
+	d := ticketLink{LinkView: v, Token: token, Link: c.PublicURL + "/t/" + url.PathEscape(token), Note: c.in("note"),
+		PhotoWrong: c.photoWords(), MaxPhotos: c.File.Limits.Photos, PhotoMB: int(c.File.Limits.Photo >> 20)}
+	if d.Photos, err = c.File.ByLink(c.ctx(), token); err != nil {
+		return err
+	}
+	d.MorePhotos = v.ClosedAt.IsZero() && len(d.Photos) < d.MaxPhotos
 	return c.show("ticket-link", c.t("ticket.title", v.Number), d)
 }
 
@@ -120,6 +136,20 @@ func (c *call) ticketByLink() error {
 func (c *call) ticketByLinkPost() error {
 	token := c.r.PathValue("token")
 	act := repair.Action(c.in("act"))
+	if act == "photo" {
+		if c.photos == nil {
+			return c.refused(fault.Input("photo", "请先拍下或选择照片", "take or choose a photo first"), c.ticketByLink)
+		}
+		if _, err := c.Repair.ByLink(c.ctx(), token); err != nil {
+			c.dropPhotos()
+			return err
+		}
+		if reason := c.keepPhotos(token); reason != "" {
+			return c.to(withPhoto("/t/"+url.PathEscape(token), reason), "")
+		}
+		return c.to("/t/"+url.PathEscape(token), "photo")
+	}
+	c.dropPhotos()
 	if act == repair.ActErase {
 		if c.in("sure") != "yes" {
 			return c.refused(fault.Input("sure", "请先勾选，删除后无法恢复", "tick the box first; it cannot be undone"), c.ticketByLink)

@@ -146,6 +146,7 @@ type call struct {
 
 	refusedFiles map[string]string // by the field's pointer
 	picked       picked            // whom the form names
+	photos       *photos           // that come with a stranger's form
 	done         func()            // ends what begin took
 }
 
@@ -185,7 +186,11 @@ func (c *call) begin() error {
 	}
 	if kind, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")); kind == "multipart/form-data" {
 		var err error
-		c.done, err = c.uploads()
+		if takesPhotos(c.r.URL.Path) {
+			c.done, err = c.photoForm()
+		} else {
+			c.done, err = c.uploads()
+		}
 		return err
 	}
 	c.r.Body = http.MaxBytesReader(c.w, c.r.Body, maxForm)

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"kelian/desk/repair"
+	"kelian/file"
 	"kelian/internal/fault"
 	"kelian/internal/id"
 	"kelian/internal/outbox"
@@ -48,7 +49,8 @@ type ticketPage struct {
 	Lines    []repair.Line
 	Asked    []repair.Asked
 	Told     []notify.DeliveryView
-	Outage   string // TypeID of the incident
+	Photos   []file.File // of the reporter
+	Outage   string      // TypeID of the incident
 	Reach    *repair.Reach
 	MayReach bool
 	Kinds    []repair.Kind
@@ -97,6 +99,11 @@ func (c *call) ticketWith(reach *repair.Reach, forecast *forecastShown) error {
 	if d.Told, err = c.Notify.Deliveries(c.ctx(), c.actor, outbox.Ref{Kind: repair.RefKind, ID: which}); quiet(err) != nil {
 		return err
 	}
+	photos, err := c.File.Of(c.ctx(), c.actor, repair.RefKind, which)
+	if err != nil {
+		return err
+	}
+	d.Photos = photos[which]
 	title, _ := c.voice().words(v.Title)
 	return c.show("ticket", c.t("ticket.title", v.Number)+" "+title, d)
 }

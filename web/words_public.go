@@ -119,4 +119,22 @@ var publicWords = map[string]text{
 	"ownact.close":         {"确认修好了", "It works, close it"},
 	"ownact.reopen":        {"还没好，重新打开", "Not fixed, reopen"},
 	"ownact.note":          {"留言", "Leave a note"},
+
+	// Photos of a repair.
+	"photo.title":          {"照片", "Photos"},
+	"photo.label":          {"照片（可不附）", "Photos (optional)"},
+	"photo.help":           {"最多 %d 张，每张不超过 %d MB，JPEG 或 PNG。拍摄地点等信息会自动去掉。", "At most %d, each up to %d MB, as JPEG or PNG. Where they were taken is removed."},
+	"photo.lost":           {"报修没有提交，请重新选择照片。", "The report was not sent; choose the photos again."},
+	"photo.add":            {"再加照片", "Add photos"},
+	"photo.send":           {"上传", "Send"},
+	"photo.n":              {"照片 %d", "Photo %d"},
+	"photo.count":          {"报修人的照片（%d）", "Photos of the reporter (%d)"},
+	"photo.FILE_TOO_LARGE": {"有照片太大，没有收下：每张不超过 10 MB。请缩小后在这里再传。", "A photo was too large and was not taken: at most 10 MB each. Make it smaller and send it here."},
+	"photo.FILE_KIND":      {"有文件不是 JPEG 或 PNG 照片，没有收下。", "A file was no JPEG or PNG photo and was not taken."},
+	"photo.FILE_QUOTA":     {"照片太多，后面的没有收下。", "There were too many photos; the last ones were not taken."},
+	"photo.BUSY":           {"现在上传的人太多，照片没有收下；报修不受影响，请稍后在这里再传。", "Too many are uploading now, so the photos were not taken; the report is in. Send them here later."},
+	"photo.CLOSED":         {"已经办结，不再接收照片。", "This is closed and takes no more photos."},
+	"photo.FILE_SLOW":      {"照片传得太慢，断了。请换个网络在这里再传。", "The photo came too slowly and was cut off. Send it here from another network."},
+	"photo.OTHER":          {"照片没有传完，请在这里再传一次。", "The photos did not come through; send them here again."},
+	"done.photo":           {"照片已收到。", "The photos are in."},
 }

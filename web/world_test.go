@@ -94,7 +94,7 @@ func newWorld(t *testing.T, db *store.DB) *world {
 	effects := append(append([]string{"training.schedule"}, property.Effects()...), sponsor.Effects()...)
 	d.Workflow = workflow.New(db, w.clock, rules, workflow.Options{Location: shanghai, Facts: facts, Effects: effects, Files: w})
 	if t != nil {
-		d.File = file.New(db, w.clock, rules, file.Options{Dir: t.TempDir(), Parents: map[string]file.Parent{"req": w}})
+		d.File = file.New(db, w.clock, rules, file.Options{Dir: t.TempDir(), Parents: map[string]file.Parent{"req": w, "tkt": ticketFiles{w}}, Link: w.ticketOf})
 	}
 	d.Netmon = netmon.New(db, w.clock, rules, netmon.Options{Location: shanghai})
 	d.Repair = repair.New(db, w.clock, rules, repair.Options{Location: shanghai, Teller: w, Outages: d.Netmon, Incidents: w, Purchases: w})
