@@ -138,8 +138,8 @@ func TestEveryPage(t *testing.T) {
 
 	visits := map[string][]string{
 		"":         {"/", "/status", "/privacy", "/repair", "/sign-in", "/sign-in/forgot", "/sign-out", "/demo", ticket, "/d/" + w.link("han", which), "/nothing", "/t/zzzz"},
-		"zhouhang": {"/inbox", "/account", "/requests", "/requests?all=1", req, req + "/edit", req + "/print", "/requests/new/office.property", "/purchases", "/", trip, granted, granted + "/amend", granted + "/close-out"},
-		"hejing":   {"/paper", "/paper/" + code, "/verify/" + code, "/requests"}, "liu": {granted},
+		"zhouhang": {"/inbox", "/account", "/requests", "/requests?all=1", req, req + "/edit", req + "/print", "/requests/new/office.property", "/purchases", "/", "/workflows", "/workflows/office.property", "/workflows/supervision.activity", "/calendar", trip, granted, granted + "/amend", granted + "/close-out"},
+		"hejing":   {"/paper", "/paper/" + code, "/verify/" + code, "/requests", "/workflows/office.seal", "/workflows/draft"}, "liu": {granted},
 		"songlan":  {req, "/inbox", "/purchases"},
 		"ayinuer":  {activity, "/requests/new/supervision.activity", "/requests/new/technical.training", "/requests/new/liaison.sponsor"},
 		"techhead": {"/tickets", board, "/incidents", "/incidents/" + w.incident.TypeID("inc"), "/trace/" + w.incident.TypeID("inc"), "/to-tell"},

@@ -186,9 +186,12 @@ func (c *call) begin() error {
 	}
 	if kind, _, _ := mime.ParseMediaType(c.r.Header.Get("Content-Type")); kind == "multipart/form-data" {
 		var err error
-		if takesPhotos(c.r.URL.Path) {
+		switch path := c.r.URL.Path; {
+		case takesPhotos(path):
 			c.done, err = c.photoForm()
-		} else {
+		case path == draftPath:
+			err = c.draftForm()
+		default:
 			c.done, err = c.uploads()
 		}
 		return err

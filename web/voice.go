@@ -83,6 +83,22 @@ func (v voice) words(x any) (string, error) {
 
 var weekdays = [2][7]string{{"周日", "周一", "周二", "周三", "周四", "周五", "周六"}, {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"}}
 
+// monthText spells a month: 2026年11月.
+func (v voice) monthText(t time.Time) string {
+	if v.lang == "en" {
+		return t.Format("January 2006")
+	}
+	return fmt.Sprintf("%d年%d月", t.Year(), t.Month())
+}
+
+// weekdays are the heads of a calendar, from Monday on.
+func (v voice) weekdays() []string {
+	if v.lang == "en" {
+		return append(append([]string{}, weekdays[1][1:]...), weekdays[1][0])
+	}
+	return []string{"一", "二", "三", "四", "五", "六", "日"}
+}
+
 // dayText spells a day as people on a campus say it: 10月14日 第6周 周三.
 func (v voice) dayText(t time.Time) string {
 	t = t.In(v.s.Location)

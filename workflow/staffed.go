@@ -64,12 +64,19 @@ func (s *Service) examine(ctx context.Context, actor org.Actor, source string, n
 // CheckSource is what publishing the text would find, for those who may
 // publish; the text may be anything.
 func (s *Service) CheckSource(ctx context.Context, actor org.Actor, source string) (*proof.Report, error) {
-	_, report, err := s.examine(ctx, actor, source, clock.Cut(s.clock.Now()))
+	_, report, err := s.Draft(ctx, actor, source)
+	return report, err
+}
+
+// Draft is CheckSource with the definition that the text makes; nil where it
+// does not load.
+func (s *Service) Draft(ctx context.Context, actor org.Actor, source string) (*Definition, *proof.Report, error) {
+	d, report, err := s.examine(ctx, actor, source, clock.Cut(s.clock.Now()))
 	var problems Problems
 	if errors.As(err, &problems) {
-		return unloaded(problems), nil
+		return nil, unloaded(problems), nil
 	}
-	return report, err
+	return d, report, err
 }
 
 // Report is the proof of a version, as of its publication or the newest look at
