@@ -70,14 +70,10 @@ type resolved struct {
 	ForPerson id.ID
 }
 
-// stamp spells a time for an argument of a hot read, as both databases compare
-// it: bun writes times in this shape into SQLite.
-func stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.999999-07:00") }
-
 // read runs a hot read and puts its rows together; nil = nothing valid.
 func (s *Service) read(ctx context.Context, hot *store.Hot, key string, now time.Time) (*resolved, []org.HeldSeat, error) {
 	var rows []resolved
-	at := stamp(now)
+	at := store.Stamp(now)
 	if err := hot.Scan(ctx, s.db, &rows, at, at, key, at, at, at, at, at, key, at); err != nil || len(rows) == 0 {
 		return nil, nil, err
 	}

@@ -62,11 +62,24 @@ type Deps struct {
 var once = []string{"signIn", "confirmPassword", "changePassword", "requestReset", "resetPassword", "claimAccount", "importRoster"}
 
 // New makes the handler of /graphql.
-func New(d Deps) (http.Handler, error) {
+func New(d Deps) (http.Handler, error) { return newHandler(d, false) }
+
+// newHandler makes it; plain leaves the compiled fields to gqlgen, for a test
+// that compares the two.
+func newHandler(d Deps, plain bool) (http.Handler, error) {
 	if d.Log == nil {
 		d.Log = slog.Default()
 	}
-	es := generated.NewExecutableSchema(config(&Resolver{Deps: d, log: d.Log}))
+	c, err := compiler(generated.NewExecutableSchema(config(nil)).Schema())
+	if err != nil {
+		return nil, err
+	}
+	if plain {
+		c = c.Plain()
+	}
+	conf := config(&Resolver{Deps: d, log: d.Log})
+	conf.Directives.Compiled = c.Directive
+	es := generated.NewExecutableSchema(conf)
 	if err := checkAccess(es.Schema()); err != nil {
 		return nil, err
 	}

@@ -182,32 +182,45 @@ func (s *Service) incidentViews(ctx context.Context, rows []incidentRow) ([]Inci
 	ids := make([]id.ID, len(rows))
 	for i, r := range rows {
 		ids[i], at[r.ID] = r.ID, i
-		out[i] = IncidentView{ID: r.ID, Number: r.Number, Title: Words{r.TitleZh, r.TitleEn}, Open: r.ClosedAt.IsZero(), OpenedAt: r.OpenedAt, ClosedAt: r.ClosedAt,
-			CloseWhy: judge.CloseReason(r.Reason), MergedInto: r.MergedInto, Flapping: r.Flapping, Flat: r.Flat, Certified: r.Certified,
-			Why: Words{r.WhyZh, r.WhyEn}, End: Words{r.EndZh, r.EndEn},
-			AcknowledgedBy: r.AcknowledgedBy, AcknowledgedAt: r.AcknowledgedAt, AcknowledgedNote: r.AcknowledgedNote, Version: r.Version}
+		out[i] = r.view()
 	}
 	nodes, err := nodesOf(ctx, s.db.R, ids...)
 	if err != nil {
 		return nil, err
 	}
 	for _, n := range nodes {
-		v := &out[at[n.Incident]]
-		x := NodeView{Node: n.Node, Host: n.Host, Name: now.topo.fullName(n.Node.String())}
-		if n.Role == roleRoot {
-			v.Roots = append(v.Roots, x)
-		} else {
-			v.Suppressed = append(v.Suppressed, x)
-		}
-		if h := now.topo.hosts[n.Host.String()]; h != nil {
-			v.Buildings = append(v.Buildings, h.buildings...)
-		}
+		now.topo.attach(&out[at[n.Incident]], n)
 	}
 	for i := range out {
-		slices.Sort(out[i].Buildings)
-		out[i].Buildings = slices.Compact(out[i].Buildings)
+		out[i].settle()
 	}
 	return out, nil
+}
+
+// attach adds a node to the incident that holds it.
+func (t *topology) attach(v *IncidentView, n incidentNodeRow) {
+	x := NodeView{Node: n.Node, Host: n.Host, Name: t.fullName(n.Node.String())}
+	if n.Role == roleRoot {
+		v.Roots = append(v.Roots, x)
+	} else {
+		v.Suppressed = append(v.Suppressed, x)
+	}
+	if h := t.hosts[n.Host.String()]; h != nil {
+		v.Buildings = append(v.Buildings, h.buildings...)
+	}
+}
+
+// settle orders what the nodes brought.
+func (v *IncidentView) settle() {
+	slices.Sort(v.Buildings)
+	v.Buildings = slices.Compact(v.Buildings)
+}
+
+func (r *incidentRow) view() IncidentView {
+	return IncidentView{ID: r.ID, Number: r.Number, Title: Words{r.TitleZh, r.TitleEn}, Open: r.ClosedAt.IsZero(), OpenedAt: r.OpenedAt, ClosedAt: r.ClosedAt,
+		CloseWhy: judge.CloseReason(r.Reason), MergedInto: r.MergedInto, Flapping: r.Flapping, Flat: r.Flat, Certified: r.Certified,
+		Why: Words{r.WhyZh, r.WhyEn}, End: Words{r.EndZh, r.EndEn},
+		AcknowledgedBy: r.AcknowledgedBy, AcknowledgedAt: r.AcknowledgedAt, AcknowledgedNote: r.AcknowledgedNote, Version: r.Version}
 }
 
 // nodesOf reads the nodes that the incidents hold, or held at their end.

@@ -97,7 +97,7 @@ func (c *command) record(rule, action string, about outbox.Ref, data any) {
 
 // may says whether the actor has the right for a read.
 func (s *Service) may(ctx context.Context, actor org.Actor, rule string) (org.Actor, error) {
-	judged, err := org.Judge(ctx, s.db.R, actor, s.clock.Now())
+	judged, err := org.JudgeNow(ctx, s.db, actor, s.clock.Now())
 	if err != nil {
 		return actor, err
 	}

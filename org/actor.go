@@ -104,6 +104,21 @@ func Judge(ctx context.Context, q bun.IDB, a Actor, now time.Time) (Actor, error
 	return judged()
 }
 
+var heldHot = store.NewHot("org.held", heldSQL)
+
+// JudgeNow is Judge outside of a transaction, for reads.
+func JudgeNow(ctx context.Context, db *store.DB, a Actor, now time.Time) (Actor, error) {
+	if a.System || a.Person.IsZero() {
+		return a, nil
+	}
+	var rows []HeldSeat
+	at, person := store.Stamp(now), a.Person.String()
+	if err := heldHot.Scan(ctx, db, &rows, person, at, at, person, at, at, at, at); err != nil {
+		return a, err
+	}
+	return a.holding(rows)
+}
+
 // AskJudge is Judge beside other reads; it answers once they have run.
 func AskJudge(r *store.Reads, a Actor, now time.Time) func() (Actor, error) {
 	if a.System || a.Person.IsZero() {
@@ -111,12 +126,15 @@ func AskJudge(r *store.Reads, a Actor, now time.Time) func() (Actor, error) {
 	}
 	var rows []HeldSeat
 	r.SQL(&rows, heldSQL, a.Person, now, now, a.Person, now, now, now, now)
-	return func() (Actor, error) {
-		a.Seats = rows
-		if a.Acting != "" && !a.Holds(a.Acting) {
-			seat := SeatTitle(a.Acting)
-			return a, fault.Deny("seat.held", "现任"+seat.Zh, "the present "+seat.En)
-		}
-		return a, nil
+	return func() (Actor, error) { return a.holding(rows) }
+}
+
+// holding is the actor with these seats and no others.
+func (a Actor) holding(seats []HeldSeat) (Actor, error) {
+	a.Seats = seats
+	if a.Acting != "" && !a.Holds(a.Acting) {
+		seat := SeatTitle(a.Acting)
+		return a, fault.Deny("seat.held", "现任"+seat.Zh, "the present "+seat.En)
 	}
+	return a, nil
 }

@@ -139,6 +139,6 @@ func (s *Service) remember(version id.ID, source []byte) (*Definition, error) {
 // judge reads the actor's seats outside of a transaction, for reads.
 func (s *Service) judge(ctx context.Context, actor org.Actor) (org.Actor, time.Time, error) {
 	now := s.clock.Now()
-	a, err := org.Judge(ctx, s.db.R, actor, now)
+	a, err := org.JudgeNow(ctx, s.db, actor, now)
 	return a, now, err
 }

@@ -79,6 +79,16 @@ type ComplexityRoot struct {
 		UsedAt    func(childComplexity int) int
 	}
 
+	Assignee struct {
+		Decision func(childComplexity int) int
+		DueAt    func(childComplexity int) int
+		ID       func(childComplexity int) int
+		OpenedAt func(childComplexity int) int
+		Person   func(childComplexity int) int
+		Seat     func(childComplexity int) int
+		State    func(childComplexity int) int
+	}
+
 	Assignment struct {
 		Deadline    func(childComplexity int) int
 		Explanation func(childComplexity int) int
@@ -181,6 +191,16 @@ type ComplexityRoot struct {
 		Seat        func(childComplexity int) int
 		Step        func(childComplexity int) int
 		Verdict     func(childComplexity int) int
+	}
+
+	DecisionSheet struct {
+		At      func(childComplexity int) int
+		By      func(childComplexity int) int
+		Comment func(childComplexity int) int
+		FormRev func(childComplexity int) int
+		ID      func(childComplexity int) int
+		Lapsed  func(childComplexity int) int
+		Verdict func(childComplexity int) int
 	}
 
 	Delegation struct {
@@ -308,6 +328,16 @@ type ComplexityRoot struct {
 		StateSince       func(childComplexity int) int
 	}
 
+	HostLine struct {
+		Address    func(childComplexity int) int
+		Buildings  func(childComplexity int) int
+		ID         func(childComplexity int) int
+		Name       func(childComplexity int) int
+		Overlays   func(childComplexity int) int
+		State      func(childComplexity int) int
+		StateSince func(childComplexity int) int
+	}
+
 	HostPayload struct {
 		Host       func(childComplexity int) int
 		UserErrors func(childComplexity int) int
@@ -339,6 +369,33 @@ type ComplexityRoot struct {
 	InboxChange struct {
 		Request func(childComplexity int) int
 		Resync  func(childComplexity int) int
+	}
+
+	InboxRequest struct {
+		FormRev   func(childComplexity int) int
+		ID        func(childComplexity int) int
+		Number    func(childComplexity int) int
+		Requester func(childComplexity int) int
+		Title     func(childComplexity int) int
+		Unit      func(childComplexity int) int
+		Urgent    func(childComplexity int) int
+		Workflow  func(childComplexity int) int
+	}
+
+	InboxRow struct {
+		Cursor   func(childComplexity int) int
+		DueAt    func(childComplexity int) int
+		ID       func(childComplexity int) int
+		OpenedAt func(childComplexity int) int
+		Request  func(childComplexity int) int
+		Seat     func(childComplexity int) int
+		Step     func(childComplexity int) int
+		Title    func(childComplexity int) int
+	}
+
+	InboxSheet struct {
+		PageInfo func(childComplexity int) int
+		Rows     func(childComplexity int) int
 	}
 
 	Incident struct {
@@ -373,6 +430,11 @@ type ComplexityRoot struct {
 		Node   func(childComplexity int) int
 	}
 
+	IncidentHost struct {
+		Host func(childComplexity int) int
+		Name func(childComplexity int) int
+	}
+
 	IncidentNode struct {
 		Host func(childComplexity int) int
 		Name func(childComplexity int) int
@@ -381,6 +443,25 @@ type ComplexityRoot struct {
 	IncidentPayload struct {
 		Incident   func(childComplexity int) int
 		UserErrors func(childComplexity int) int
+	}
+
+	IncidentRow struct {
+		Buildings  func(childComplexity int) int
+		ClosedAt   func(childComplexity int) int
+		Cursor     func(childComplexity int) int
+		ID         func(childComplexity int) int
+		Number     func(childComplexity int) int
+		Open       func(childComplexity int) int
+		OpenedAt   func(childComplexity int) int
+		Reason     func(childComplexity int) int
+		Roots      func(childComplexity int) int
+		Suppressed func(childComplexity int) int
+		Title      func(childComplexity int) int
+	}
+
+	IncidentSheet struct {
+		PageInfo func(childComplexity int) int
+		Rows     func(childComplexity int) int
 	}
 
 	IssueResetPayload struct {
@@ -490,6 +571,11 @@ type ComplexityRoot struct {
 		UndoDecision               func(childComplexity int, input model.UndoDecisionInput) int
 		VerifyMailbox              func(childComplexity int, input model.VerifyMailboxInput) int
 		WithdrawRequest            func(childComplexity int, input model.WithdrawRequestInput) int
+	}
+
+	Named struct {
+		ID   func(childComplexity int) int
+		Name func(childComplexity int) int
 	}
 
 	Notification struct {
@@ -654,6 +740,8 @@ type ComplexityRoot struct {
 		ForecastPart       func(childComplexity int, ticket string, text string, amount int64) int
 		Hosts              func(childComplexity int) int
 		Inbox              func(childComplexity int, first *int, after *string) int
+		InboxSheet         func(childComplexity int, first *int, after *string) int
+		IncidentSheet      func(childComplexity int, first *int, after *string, open *bool) int
 		Incidents          func(childComplexity int, first *int, after *string, open *bool) int
 		Ledger             func(childComplexity int) int
 		Node               func(childComplexity int, id string) int
@@ -666,6 +754,7 @@ type ComplexityRoot struct {
 		Purchases          func(childComplexity int, first *int, after *string) int
 		RepairTicketByLink func(childComplexity int, token string) int
 		RepairTickets      func(childComplexity int, first *int, after *string, filter *model.RepairTicketFilter) int
+		RequestSheet       func(childComplexity int, id string) int
 		Requests           func(childComplexity int, first *int, after *string, filter *model.RequestFilter) int
 		RightsRequests     func(childComplexity int) int
 		SealUses           func(childComplexity int, seal *string, first *int, after *string) int
@@ -794,6 +883,21 @@ type ComplexityRoot struct {
 	RequestPayload struct {
 		Request    func(childComplexity int) int
 		UserErrors func(childComplexity int) int
+	}
+
+	RequestSheet struct {
+		ClosedAt  func(childComplexity int) int
+		CreatedAt func(childComplexity int) int
+		FormRev   func(childComplexity int) int
+		ID        func(childComplexity int) int
+		Number    func(childComplexity int) int
+		Requester func(childComplexity int) int
+		Status    func(childComplexity int) int
+		Steps     func(childComplexity int) int
+		Title     func(childComplexity int) int
+		Unit      func(childComplexity int) int
+		Urgent    func(childComplexity int) int
+		Workflow  func(childComplexity int) int
 	}
 
 	RevealContactPayload struct {
@@ -939,6 +1043,18 @@ type ComplexityRoot struct {
 	Step struct {
 		DueAt     func(childComplexity int) int
 		DueRule   func(childComplexity int) int
+		Name      func(childComplexity int) int
+		OpenedAt  func(childComplexity int) int
+		Overdue   func(childComplexity int) int
+		Round     func(childComplexity int) int
+		SettledAt func(childComplexity int) int
+		State     func(childComplexity int) int
+		Title     func(childComplexity int) int
+	}
+
+	StepSheet struct {
+		Assignees func(childComplexity int) int
+		DueAt     func(childComplexity int) int
 		Name      func(childComplexity int) int
 		OpenedAt  func(childComplexity int) int
 		Overdue   func(childComplexity int) int
@@ -1288,6 +1404,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ApiToken.UsedAt(childComplexity), true
+
+	case "Assignee.decision":
+		if e.ComplexityRoot.Assignee.Decision == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Assignee.Decision(childComplexity), true
+	case "Assignee.dueAt":
+		if e.ComplexityRoot.Assignee.DueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Assignee.DueAt(childComplexity), true
+	case "Assignee.id":
+		if e.ComplexityRoot.Assignee.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Assignee.ID(childComplexity), true
+	case "Assignee.openedAt":
+		if e.ComplexityRoot.Assignee.OpenedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Assignee.OpenedAt(childComplexity), true
+	case "Assignee.person":
+		if e.ComplexityRoot.Assignee.Person == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Assignee.Person(childComplexity), true
+	case "Assignee.seat":
+		if e.ComplexityRoot.Assignee.Seat == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Assignee.Seat(childComplexity), true
+	case "Assignee.state":
+		if e.ComplexityRoot.Assignee.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Assignee.State(childComplexity), true
 
 	case "Assignment.deadline":
 		if e.ComplexityRoot.Assignment.Deadline == nil {
@@ -1674,6 +1833,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Decision.Verdict(childComplexity), true
+
+	case "DecisionSheet.at":
+		if e.ComplexityRoot.DecisionSheet.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DecisionSheet.At(childComplexity), true
+	case "DecisionSheet.by":
+		if e.ComplexityRoot.DecisionSheet.By == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DecisionSheet.By(childComplexity), true
+	case "DecisionSheet.comment":
+		if e.ComplexityRoot.DecisionSheet.Comment == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DecisionSheet.Comment(childComplexity), true
+	case "DecisionSheet.formRev":
+		if e.ComplexityRoot.DecisionSheet.FormRev == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DecisionSheet.FormRev(childComplexity), true
+	case "DecisionSheet.id":
+		if e.ComplexityRoot.DecisionSheet.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DecisionSheet.ID(childComplexity), true
+	case "DecisionSheet.lapsed":
+		if e.ComplexityRoot.DecisionSheet.Lapsed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DecisionSheet.Lapsed(childComplexity), true
+	case "DecisionSheet.verdict":
+		if e.ComplexityRoot.DecisionSheet.Verdict == nil {
+			break
+		}
+
+		return e.ComplexityRoot.DecisionSheet.Verdict(childComplexity), true
 
 	case "Delegation.from":
 		if e.ComplexityRoot.Delegation.From == nil {
@@ -2153,6 +2355,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Host.StateSince(childComplexity), true
 
+	case "HostLine.address":
+		if e.ComplexityRoot.HostLine.Address == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HostLine.Address(childComplexity), true
+	case "HostLine.buildings":
+		if e.ComplexityRoot.HostLine.Buildings == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HostLine.Buildings(childComplexity), true
+	case "HostLine.id":
+		if e.ComplexityRoot.HostLine.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HostLine.ID(childComplexity), true
+	case "HostLine.name":
+		if e.ComplexityRoot.HostLine.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HostLine.Name(childComplexity), true
+	case "HostLine.overlays":
+		if e.ComplexityRoot.HostLine.Overlays == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HostLine.Overlays(childComplexity), true
+	case "HostLine.state":
+		if e.ComplexityRoot.HostLine.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HostLine.State(childComplexity), true
+	case "HostLine.stateSince":
+		if e.ComplexityRoot.HostLine.StateSince == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HostLine.StateSince(childComplexity), true
+
 	case "HostPayload.host":
 		if e.ComplexityRoot.HostPayload.Host == nil {
 			break
@@ -2248,6 +2493,117 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.InboxChange.Resync(childComplexity), true
+
+	case "InboxRequest.formRev":
+		if e.ComplexityRoot.InboxRequest.FormRev == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxRequest.FormRev(childComplexity), true
+	case "InboxRequest.id":
+		if e.ComplexityRoot.InboxRequest.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxRequest.ID(childComplexity), true
+	case "InboxRequest.number":
+		if e.ComplexityRoot.InboxRequest.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxRequest.Number(childComplexity), true
+	case "InboxRequest.requester":
+		if e.ComplexityRoot.InboxRequest.Requester == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxRequest.Requester(childComplexity), true
+	case "InboxRequest.title":
+		if e.ComplexityRoot.InboxRequest.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxRequest.Title(childComplexity), true
+	case "InboxRequest.unit":
+		if e.ComplexityRoot.InboxRequest.Unit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxRequest.Unit(childComplexity), true
+	case "InboxRequest.urgent":
+		if e.ComplexityRoot.InboxRequest.Urgent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxRequest.Urgent(childComplexity), true
+	case "InboxRequest.workflow":
+		if e.ComplexityRoot.InboxRequest.Workflow == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxRequest.Workflow(childComplexity), true
+
+	case "InboxRow.cursor":
+		if e.ComplexityRoot.InboxRow.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxRow.Cursor(childComplexity), true
+	case "InboxRow.dueAt":
+		if e.ComplexityRoot.InboxRow.DueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxRow.DueAt(childComplexity), true
+	case "InboxRow.id":
+		if e.ComplexityRoot.InboxRow.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxRow.ID(childComplexity), true
+	case "InboxRow.openedAt":
+		if e.ComplexityRoot.InboxRow.OpenedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxRow.OpenedAt(childComplexity), true
+	case "InboxRow.request":
+		if e.ComplexityRoot.InboxRow.Request == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxRow.Request(childComplexity), true
+	case "InboxRow.seat":
+		if e.ComplexityRoot.InboxRow.Seat == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxRow.Seat(childComplexity), true
+	case "InboxRow.step":
+		if e.ComplexityRoot.InboxRow.Step == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxRow.Step(childComplexity), true
+	case "InboxRow.title":
+		if e.ComplexityRoot.InboxRow.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxRow.Title(childComplexity), true
+
+	case "InboxSheet.pageInfo":
+		if e.ComplexityRoot.InboxSheet.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxSheet.PageInfo(childComplexity), true
+	case "InboxSheet.rows":
+		if e.ComplexityRoot.InboxSheet.Rows == nil {
+			break
+		}
+
+		return e.ComplexityRoot.InboxSheet.Rows(childComplexity), true
 
 	case "Incident.acknowledgedAt":
 		if e.ComplexityRoot.Incident.AcknowledgedAt == nil {
@@ -2373,6 +2729,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.IncidentEdge.Node(childComplexity), true
 
+	case "IncidentHost.host":
+		if e.ComplexityRoot.IncidentHost.Host == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncidentHost.Host(childComplexity), true
+	case "IncidentHost.name":
+		if e.ComplexityRoot.IncidentHost.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncidentHost.Name(childComplexity), true
+
 	case "IncidentNode.host":
 		if e.ComplexityRoot.IncidentNode.Host == nil {
 			break
@@ -2398,6 +2767,86 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.IncidentPayload.UserErrors(childComplexity), true
+
+	case "IncidentRow.buildings":
+		if e.ComplexityRoot.IncidentRow.Buildings == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncidentRow.Buildings(childComplexity), true
+	case "IncidentRow.closedAt":
+		if e.ComplexityRoot.IncidentRow.ClosedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncidentRow.ClosedAt(childComplexity), true
+	case "IncidentRow.cursor":
+		if e.ComplexityRoot.IncidentRow.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncidentRow.Cursor(childComplexity), true
+	case "IncidentRow.id":
+		if e.ComplexityRoot.IncidentRow.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncidentRow.ID(childComplexity), true
+	case "IncidentRow.number":
+		if e.ComplexityRoot.IncidentRow.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncidentRow.Number(childComplexity), true
+	case "IncidentRow.open":
+		if e.ComplexityRoot.IncidentRow.Open == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncidentRow.Open(childComplexity), true
+	case "IncidentRow.openedAt":
+		if e.ComplexityRoot.IncidentRow.OpenedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncidentRow.OpenedAt(childComplexity), true
+	case "IncidentRow.reason":
+		if e.ComplexityRoot.IncidentRow.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncidentRow.Reason(childComplexity), true
+	case "IncidentRow.roots":
+		if e.ComplexityRoot.IncidentRow.Roots == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncidentRow.Roots(childComplexity), true
+	case "IncidentRow.suppressed":
+		if e.ComplexityRoot.IncidentRow.Suppressed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncidentRow.Suppressed(childComplexity), true
+	case "IncidentRow.title":
+		if e.ComplexityRoot.IncidentRow.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncidentRow.Title(childComplexity), true
+
+	case "IncidentSheet.pageInfo":
+		if e.ComplexityRoot.IncidentSheet.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncidentSheet.PageInfo(childComplexity), true
+	case "IncidentSheet.rows":
+		if e.ComplexityRoot.IncidentSheet.Rows == nil {
+			break
+		}
+
+		return e.ComplexityRoot.IncidentSheet.Rows(childComplexity), true
 
 	case "IssueResetPayload.link":
 		if e.ComplexityRoot.IssueResetPayload.Link == nil {
@@ -3356,6 +3805,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Mutation.WithdrawRequest(childComplexity, args["input"].(model.WithdrawRequestInput)), true
 
+	case "Named.id":
+		if e.ComplexityRoot.Named.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Named.ID(childComplexity), true
+	case "Named.name":
+		if e.ComplexityRoot.Named.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Named.Name(childComplexity), true
+
 	case "Notification.about":
 		if e.ComplexityRoot.Notification.About == nil {
 			break
@@ -3988,6 +4450,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Inbox(childComplexity, args["first"].(*int), args["after"].(*string)), true
+	case "Query.inboxSheet":
+		if e.ComplexityRoot.Query.InboxSheet == nil {
+			break
+		}
+
+		args, err := ec.field_Query_inboxSheet_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.InboxSheet(childComplexity, args["first"].(*int), args["after"].(*string)), true
+	case "Query.incidentSheet":
+		if e.ComplexityRoot.Query.IncidentSheet == nil {
+			break
+		}
+
+		args, err := ec.field_Query_incidentSheet_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.IncidentSheet(childComplexity, args["first"].(*int), args["after"].(*string), args["open"].(*bool)), true
 	case "Query.incidents":
 		if e.ComplexityRoot.Query.Incidents == nil {
 			break
@@ -4111,6 +4595,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.RepairTickets(childComplexity, args["first"].(*int), args["after"].(*string), args["filter"].(*model.RepairTicketFilter)), true
+	case "Query.requestSheet":
+		if e.ComplexityRoot.Query.RequestSheet == nil {
+			break
+		}
+
+		args, err := ec.field_Query_requestSheet_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.RequestSheet(childComplexity, args["id"].(string)), true
 	case "Query.requests":
 		if e.ComplexityRoot.Query.Requests == nil {
 			break
@@ -4676,6 +5171,79 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RequestPayload.UserErrors(childComplexity), true
+
+	case "RequestSheet.closedAt":
+		if e.ComplexityRoot.RequestSheet.ClosedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestSheet.ClosedAt(childComplexity), true
+	case "RequestSheet.createdAt":
+		if e.ComplexityRoot.RequestSheet.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestSheet.CreatedAt(childComplexity), true
+	case "RequestSheet.formRev":
+		if e.ComplexityRoot.RequestSheet.FormRev == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestSheet.FormRev(childComplexity), true
+	case "RequestSheet.id":
+		if e.ComplexityRoot.RequestSheet.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestSheet.ID(childComplexity), true
+	case "RequestSheet.number":
+		if e.ComplexityRoot.RequestSheet.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestSheet.Number(childComplexity), true
+	case "RequestSheet.requester":
+		if e.ComplexityRoot.RequestSheet.Requester == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestSheet.Requester(childComplexity), true
+	case "RequestSheet.status":
+		if e.ComplexityRoot.RequestSheet.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestSheet.Status(childComplexity), true
+	case "RequestSheet.steps":
+		if e.ComplexityRoot.RequestSheet.Steps == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestSheet.Steps(childComplexity), true
+	case "RequestSheet.title":
+		if e.ComplexityRoot.RequestSheet.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestSheet.Title(childComplexity), true
+	case "RequestSheet.unit":
+		if e.ComplexityRoot.RequestSheet.Unit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestSheet.Unit(childComplexity), true
+	case "RequestSheet.urgent":
+		if e.ComplexityRoot.RequestSheet.Urgent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestSheet.Urgent(childComplexity), true
+	case "RequestSheet.workflow":
+		if e.ComplexityRoot.RequestSheet.Workflow == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestSheet.Workflow(childComplexity), true
 
 	case "RevealContactPayload.building":
 		if e.ComplexityRoot.RevealContactPayload.Building == nil {
@@ -5248,6 +5816,61 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Step.Title(childComplexity), true
+
+	case "StepSheet.assignees":
+		if e.ComplexityRoot.StepSheet.Assignees == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepSheet.Assignees(childComplexity), true
+	case "StepSheet.dueAt":
+		if e.ComplexityRoot.StepSheet.DueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepSheet.DueAt(childComplexity), true
+	case "StepSheet.name":
+		if e.ComplexityRoot.StepSheet.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepSheet.Name(childComplexity), true
+	case "StepSheet.openedAt":
+		if e.ComplexityRoot.StepSheet.OpenedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepSheet.OpenedAt(childComplexity), true
+	case "StepSheet.overdue":
+		if e.ComplexityRoot.StepSheet.Overdue == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepSheet.Overdue(childComplexity), true
+	case "StepSheet.round":
+		if e.ComplexityRoot.StepSheet.Round == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepSheet.Round(childComplexity), true
+	case "StepSheet.settledAt":
+		if e.ComplexityRoot.StepSheet.SettledAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepSheet.SettledAt(childComplexity), true
+	case "StepSheet.state":
+		if e.ComplexityRoot.StepSheet.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepSheet.State(childComplexity), true
+	case "StepSheet.title":
+		if e.ComplexityRoot.StepSheet.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepSheet.Title(childComplexity), true
 
 	case "SubmitRepairPayload.link":
 		if e.ComplexityRoot.SubmitRepairPayload.Link == nil {
@@ -8444,6 +9067,160 @@ extend type Mutation {
   answerRight(input: AnswerRightInput!): DonePayload!
 }
 `, BuiltIn: false},
+	{Name: "../schema/sheet.graphqls", Input: `# What is looked at most, as plain data in one piece: no field below has a
+# resolver, so the answer is written at once. Anything else about these objects
+# is asked of node(id:).
+
+"Somebody, by name."
+type Named {
+  id: ID!
+  name: String!
+}
+
+"A request with its steps, whom they asked and what these decided."
+type RequestSheet {
+  id: ID!
+  "Human number, e.g. 科联审〔2026〕第0123号."
+  number: String!
+  workflow: String!
+  title: Text!
+  status: RequestStatus!
+  unit: String!
+  requester: Named!
+  urgent: Boolean!
+  formRev: Int!
+  createdAt: Time!
+  closedAt: Time
+  steps: [StepSheet!]!
+}
+
+"The newest round of a step, with everybody it ever asked."
+type StepSheet {
+  name: String!
+  title: Text!
+  state: StepState!
+  round: Int!
+  openedAt: Time!
+  settledAt: Time
+  dueAt: Time
+  overdue: Boolean!
+  assignees: [Assignee!]!
+}
+
+"One person asked in one step."
+type Assignee {
+  "Of the task."
+  id: ID!
+  state: TaskState!
+  "The seat under which the person is asked."
+  seat: String!
+  person: Named!
+  openedAt: Time!
+  dueAt: Time
+  "Null while there is none."
+  decision: DecisionSheet
+}
+
+"What somebody decided."
+type DecisionSheet {
+  id: ID!
+  verdict: Verdict!
+  by: Named!
+  comment: String!
+  at: Time!
+  "The form revision that was read."
+  formRev: Int!
+  "The vote no longer counts, because a field that it read was changed."
+  lapsed: Boolean!
+}
+
+"A page of your open tasks in approvals."
+type InboxSheet {
+  rows: [InboxRow!]!
+  pageInfo: PageInfo!
+}
+
+"An open task of yours, with what it is about."
+type InboxRow {
+  "Of the task."
+  id: ID!
+  cursor: String!
+  step: String!
+  title: Text!
+  "The seat under which you are asked."
+  seat: String!
+  openedAt: Time!
+  dueAt: Time
+  request: InboxRequest!
+}
+
+"A request, as an inbox shows it."
+type InboxRequest {
+  id: ID!
+  number: String!
+  workflow: String!
+  title: Text!
+  unit: String!
+  requester: Named!
+  urgent: Boolean!
+  formRev: Int!
+}
+
+"A page of incidents with their hosts."
+type IncidentSheet {
+  rows: [IncidentRow!]!
+  pageInfo: PageInfo!
+}
+
+"An outage with one cause."
+type IncidentRow {
+  id: ID!
+  cursor: String!
+  "Human number, e.g. 故障 2026-0012."
+  number: String!
+  title: Text!
+  open: Boolean!
+  openedAt: Time!
+  closedAt: Time
+  roots: [IncidentHost!]!
+  "What is dark only because of the roots (受牵连)."
+  suppressed: [IncidentHost!]!
+  "Codes of the buildings that suffer."
+  buildings: [String!]!
+  "Why these roots."
+  reason: Text!
+}
+
+"A host, or a check beyond reachability, of an incident."
+type IncidentHost {
+  "Of the check together with its host's."
+  name: Text!
+  "Null when it was removed."
+  host: HostLine
+}
+
+"A device of the federation's network, in one line."
+type HostLine {
+  id: ID!
+  name: Text!
+  "Null for those who may not know it."
+  address: String
+  "Codes of the buildings that it serves."
+  buildings: [String!]!
+  state: HostState!
+  overlays: [HostOverlay!]!
+  stateSince: Time!
+}
+
+extend type Query {
+  "A request with steps, assignees and decisions; null when absent or not yours to see."
+  requestSheet(id: ID!): RequestSheet @compiled
+  "Your open tasks in approvals, the newest first."
+  inboxSheet(first: Int = 20, after: String): InboxSheet! @compiled
+  "Incidents with their hosts, newest first."
+  incidentSheet(first: Int = 20, after: String, open: Boolean): IncidentSheet! @compiled
+}
+`, BuiltIn: false},
 	{Name: "../schema/trace.graphqls", Input: `"What led to an object and what it led to."
 type Trace {
   "The object asked about first."
@@ -8918,6 +9695,26 @@ func (ec *executionContext) childFields_ApiToken(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type ApiToken", field.Name)
 }
 
+func (ec *executionContext) childFields_Assignee(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Assignee_id(ctx, field)
+	case "state":
+		return ec.fieldContext_Assignee_state(ctx, field)
+	case "seat":
+		return ec.fieldContext_Assignee_seat(ctx, field)
+	case "person":
+		return ec.fieldContext_Assignee_person(ctx, field)
+	case "openedAt":
+		return ec.fieldContext_Assignee_openedAt(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_Assignee_dueAt(ctx, field)
+	case "decision":
+		return ec.fieldContext_Assignee_decision(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Assignee", field.Name)
+}
+
 func (ec *executionContext) childFields_Assignment(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -9124,6 +9921,26 @@ func (ec *executionContext) childFields_Decision(ctx context.Context, field grap
 		return ec.fieldContext_Decision_lapsed(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Decision", field.Name)
+}
+
+func (ec *executionContext) childFields_DecisionSheet(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_DecisionSheet_id(ctx, field)
+	case "verdict":
+		return ec.fieldContext_DecisionSheet_verdict(ctx, field)
+	case "by":
+		return ec.fieldContext_DecisionSheet_by(ctx, field)
+	case "comment":
+		return ec.fieldContext_DecisionSheet_comment(ctx, field)
+	case "at":
+		return ec.fieldContext_DecisionSheet_at(ctx, field)
+	case "formRev":
+		return ec.fieldContext_DecisionSheet_formRev(ctx, field)
+	case "lapsed":
+		return ec.fieldContext_DecisionSheet_lapsed(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type DecisionSheet", field.Name)
 }
 
 func (ec *executionContext) childFields_Delegation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9376,6 +10193,26 @@ func (ec *executionContext) childFields_Host(ctx context.Context, field graphql.
 	return nil, fmt.Errorf("no field named %q was found under type Host", field.Name)
 }
 
+func (ec *executionContext) childFields_HostLine(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_HostLine_id(ctx, field)
+	case "name":
+		return ec.fieldContext_HostLine_name(ctx, field)
+	case "address":
+		return ec.fieldContext_HostLine_address(ctx, field)
+	case "buildings":
+		return ec.fieldContext_HostLine_buildings(ctx, field)
+	case "state":
+		return ec.fieldContext_HostLine_state(ctx, field)
+	case "overlays":
+		return ec.fieldContext_HostLine_overlays(ctx, field)
+	case "stateSince":
+		return ec.fieldContext_HostLine_stateSince(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type HostLine", field.Name)
+}
+
 func (ec *executionContext) childFields_HostPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "host":
@@ -9442,6 +10279,60 @@ func (ec *executionContext) childFields_InboxChange(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type InboxChange", field.Name)
 }
 
+func (ec *executionContext) childFields_InboxRequest(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_InboxRequest_id(ctx, field)
+	case "number":
+		return ec.fieldContext_InboxRequest_number(ctx, field)
+	case "workflow":
+		return ec.fieldContext_InboxRequest_workflow(ctx, field)
+	case "title":
+		return ec.fieldContext_InboxRequest_title(ctx, field)
+	case "unit":
+		return ec.fieldContext_InboxRequest_unit(ctx, field)
+	case "requester":
+		return ec.fieldContext_InboxRequest_requester(ctx, field)
+	case "urgent":
+		return ec.fieldContext_InboxRequest_urgent(ctx, field)
+	case "formRev":
+		return ec.fieldContext_InboxRequest_formRev(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InboxRequest", field.Name)
+}
+
+func (ec *executionContext) childFields_InboxRow(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_InboxRow_id(ctx, field)
+	case "cursor":
+		return ec.fieldContext_InboxRow_cursor(ctx, field)
+	case "step":
+		return ec.fieldContext_InboxRow_step(ctx, field)
+	case "title":
+		return ec.fieldContext_InboxRow_title(ctx, field)
+	case "seat":
+		return ec.fieldContext_InboxRow_seat(ctx, field)
+	case "openedAt":
+		return ec.fieldContext_InboxRow_openedAt(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_InboxRow_dueAt(ctx, field)
+	case "request":
+		return ec.fieldContext_InboxRow_request(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InboxRow", field.Name)
+}
+
+func (ec *executionContext) childFields_InboxSheet(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "rows":
+		return ec.fieldContext_InboxSheet_rows(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_InboxSheet_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type InboxSheet", field.Name)
+}
+
 func (ec *executionContext) childFields_Incident(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -9506,6 +10397,16 @@ func (ec *executionContext) childFields_IncidentEdge(ctx context.Context, field 
 	return nil, fmt.Errorf("no field named %q was found under type IncidentEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_IncidentHost(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_IncidentHost_name(ctx, field)
+	case "host":
+		return ec.fieldContext_IncidentHost_host(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type IncidentHost", field.Name)
+}
+
 func (ec *executionContext) childFields_IncidentNode(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -9524,6 +10425,44 @@ func (ec *executionContext) childFields_IncidentPayload(ctx context.Context, fie
 		return ec.fieldContext_IncidentPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type IncidentPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_IncidentRow(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_IncidentRow_id(ctx, field)
+	case "cursor":
+		return ec.fieldContext_IncidentRow_cursor(ctx, field)
+	case "number":
+		return ec.fieldContext_IncidentRow_number(ctx, field)
+	case "title":
+		return ec.fieldContext_IncidentRow_title(ctx, field)
+	case "open":
+		return ec.fieldContext_IncidentRow_open(ctx, field)
+	case "openedAt":
+		return ec.fieldContext_IncidentRow_openedAt(ctx, field)
+	case "closedAt":
+		return ec.fieldContext_IncidentRow_closedAt(ctx, field)
+	case "roots":
+		return ec.fieldContext_IncidentRow_roots(ctx, field)
+	case "suppressed":
+		return ec.fieldContext_IncidentRow_suppressed(ctx, field)
+	case "buildings":
+		return ec.fieldContext_IncidentRow_buildings(ctx, field)
+	case "reason":
+		return ec.fieldContext_IncidentRow_reason(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type IncidentRow", field.Name)
+}
+
+func (ec *executionContext) childFields_IncidentSheet(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "rows":
+		return ec.fieldContext_IncidentSheet_rows(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_IncidentSheet_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type IncidentSheet", field.Name)
 }
 
 func (ec *executionContext) childFields_IssueResetPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -9574,6 +10513,16 @@ func (ec *executionContext) childFields_MarkNotificationsReadPayload(ctx context
 		return ec.fieldContext_MarkNotificationsReadPayload_count(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type MarkNotificationsReadPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Named(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Named_id(ctx, field)
+	case "name":
+		return ec.fieldContext_Named_name(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Named", field.Name)
 }
 
 func (ec *executionContext) childFields_Notification(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -10102,6 +11051,36 @@ func (ec *executionContext) childFields_RequestPayload(ctx context.Context, fiel
 	return nil, fmt.Errorf("no field named %q was found under type RequestPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_RequestSheet(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_RequestSheet_id(ctx, field)
+	case "number":
+		return ec.fieldContext_RequestSheet_number(ctx, field)
+	case "workflow":
+		return ec.fieldContext_RequestSheet_workflow(ctx, field)
+	case "title":
+		return ec.fieldContext_RequestSheet_title(ctx, field)
+	case "status":
+		return ec.fieldContext_RequestSheet_status(ctx, field)
+	case "unit":
+		return ec.fieldContext_RequestSheet_unit(ctx, field)
+	case "requester":
+		return ec.fieldContext_RequestSheet_requester(ctx, field)
+	case "urgent":
+		return ec.fieldContext_RequestSheet_urgent(ctx, field)
+	case "formRev":
+		return ec.fieldContext_RequestSheet_formRev(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_RequestSheet_createdAt(ctx, field)
+	case "closedAt":
+		return ec.fieldContext_RequestSheet_closedAt(ctx, field)
+	case "steps":
+		return ec.fieldContext_RequestSheet_steps(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestSheet", field.Name)
+}
+
 func (ec *executionContext) childFields_RevealContactPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -10376,6 +11355,30 @@ func (ec *executionContext) childFields_Step(ctx context.Context, field graphql.
 		return ec.fieldContext_Step_overdue(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Step", field.Name)
+}
+
+func (ec *executionContext) childFields_StepSheet(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_StepSheet_name(ctx, field)
+	case "title":
+		return ec.fieldContext_StepSheet_title(ctx, field)
+	case "state":
+		return ec.fieldContext_StepSheet_state(ctx, field)
+	case "round":
+		return ec.fieldContext_StepSheet_round(ctx, field)
+	case "openedAt":
+		return ec.fieldContext_StepSheet_openedAt(ctx, field)
+	case "settledAt":
+		return ec.fieldContext_StepSheet_settledAt(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_StepSheet_dueAt(ctx, field)
+	case "overdue":
+		return ec.fieldContext_StepSheet_overdue(ctx, field)
+	case "assignees":
+		return ec.fieldContext_StepSheet_assignees(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StepSheet", field.Name)
 }
 
 func (ec *executionContext) childFields_SubmitRepairPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -163,6 +163,20 @@ type AssignRepairInput struct {
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
+// One person asked in one step.
+type Assignee struct {
+	// Of the task.
+	ID    string    `json:"id"`
+	State TaskState `json:"state"`
+	// The seat under which the person is asked.
+	Seat     string     `json:"seat"`
+	Person   Named      `json:"person"`
+	OpenedAt time.Time  `json:"openedAt"`
+	DueAt    *time.Time `json:"dueAt,omitempty"`
+	// Null while there is none.
+	Decision *DecisionSheet `json:"decision,omitempty"`
+}
+
 // Work offered to one person.
 type Assignment struct {
 	ID        string          `json:"id"`
@@ -465,6 +479,19 @@ type Decision struct {
 
 func (Decision) IsNode() {}
 
+// What somebody decided.
+type DecisionSheet struct {
+	ID      string    `json:"id"`
+	Verdict Verdict   `json:"verdict"`
+	By      Named     `json:"by"`
+	Comment string    `json:"comment"`
+	At      time.Time `json:"at"`
+	// The form revision that was read.
+	FormRev int `json:"formRev"`
+	// The vote no longer counts, because a field that it read was changed.
+	Lapsed bool `json:"lapsed"`
+}
+
 type DelegateSeatInput struct {
 	// A seat that you hold yourself.
 	Seat string `json:"seat"`
@@ -705,6 +732,19 @@ type Host struct {
 
 func (Host) IsNode() {}
 
+// A device of the federation's network, in one line.
+type HostLine struct {
+	ID   string `json:"id"`
+	Name Text   `json:"name"`
+	// Null for those who may not know it.
+	Address *string `json:"address,omitempty"`
+	// Codes of the buildings that it serves.
+	Buildings  []string      `json:"buildings"`
+	State      HostState     `json:"state"`
+	Overlays   []HostOverlay `json:"overlays"`
+	StateSince time.Time     `json:"stateSince"`
+}
+
 type HostPayload struct {
 	Host       *Host       `json:"host,omitempty"`
 	UserErrors []UserError `json:"userErrors"`
@@ -764,6 +804,38 @@ type InboxChange struct {
 	Request *string `json:"request,omitempty"`
 }
 
+// A request, as an inbox shows it.
+type InboxRequest struct {
+	ID        string `json:"id"`
+	Number    string `json:"number"`
+	Workflow  string `json:"workflow"`
+	Title     Text   `json:"title"`
+	Unit      string `json:"unit"`
+	Requester Named  `json:"requester"`
+	Urgent    bool   `json:"urgent"`
+	FormRev   int    `json:"formRev"`
+}
+
+// An open task of yours, with what it is about.
+type InboxRow struct {
+	// Of the task.
+	ID     string `json:"id"`
+	Cursor string `json:"cursor"`
+	Step   string `json:"step"`
+	Title  Text   `json:"title"`
+	// The seat under which you are asked.
+	Seat     string       `json:"seat"`
+	OpenedAt time.Time    `json:"openedAt"`
+	DueAt    *time.Time   `json:"dueAt,omitempty"`
+	Request  InboxRequest `json:"request"`
+}
+
+// A page of your open tasks in approvals.
+type InboxSheet struct {
+	Rows     []InboxRow `json:"rows"`
+	PageInfo PageInfo   `json:"pageInfo"`
+}
+
 // An outage with one cause, opened and closed once.
 type Incident struct {
 	ID string `json:"id"`
@@ -805,6 +877,14 @@ type IncidentEdge struct {
 }
 
 // A host, or a check beyond reachability, of an incident.
+type IncidentHost struct {
+	// Of the check together with its host's.
+	Name Text `json:"name"`
+	// Null when it was removed.
+	Host *HostLine `json:"host,omitempty"`
+}
+
+// A host, or a check beyond reachability, of an incident.
 type IncidentNode struct {
 	// Of the check together with its host's.
 	Name    Text  `json:"name"`
@@ -814,6 +894,31 @@ type IncidentNode struct {
 type IncidentPayload struct {
 	Incident   *Incident   `json:"incident,omitempty"`
 	UserErrors []UserError `json:"userErrors"`
+}
+
+// An outage with one cause.
+type IncidentRow struct {
+	ID     string `json:"id"`
+	Cursor string `json:"cursor"`
+	// Human number, e.g. 故障 2026-0012.
+	Number   string         `json:"number"`
+	Title    Text           `json:"title"`
+	Open     bool           `json:"open"`
+	OpenedAt time.Time      `json:"openedAt"`
+	ClosedAt *time.Time     `json:"closedAt,omitempty"`
+	Roots    []IncidentHost `json:"roots"`
+	// What is dark only because of the roots (受牵连).
+	Suppressed []IncidentHost `json:"suppressed"`
+	// Codes of the buildings that suffer.
+	Buildings []string `json:"buildings"`
+	// Why these roots.
+	Reason Text `json:"reason"`
+}
+
+// A page of incidents with their hosts.
+type IncidentSheet struct {
+	Rows     []IncidentRow `json:"rows"`
+	PageInfo PageInfo      `json:"pageInfo"`
 }
 
 type IssueResetInput struct {
@@ -879,6 +984,12 @@ type MovePledgeInput struct {
 }
 
 type Mutation struct {
+}
+
+// Somebody, by name.
+type Named struct {
+	ID   string `json:"id"`
+	Name string `json:"name"`
 }
 
 type NeedPartInput struct {
@@ -1292,6 +1403,23 @@ type RequestResetInput struct {
 	Login string `json:"login"`
 }
 
+// A request with its steps, whom they asked and what these decided.
+type RequestSheet struct {
+	ID string `json:"id"`
+	// Human number, e.g. 科联审〔2026〕第0123号.
+	Number    string        `json:"number"`
+	Workflow  string        `json:"workflow"`
+	Title     Text          `json:"title"`
+	Status    RequestStatus `json:"status"`
+	Unit      string        `json:"unit"`
+	Requester Named         `json:"requester"`
+	Urgent    bool          `json:"urgent"`
+	FormRev   int           `json:"formRev"`
+	CreatedAt time.Time     `json:"createdAt"`
+	ClosedAt  *time.Time    `json:"closedAt,omitempty"`
+	Steps     []StepSheet   `json:"steps"`
+}
+
 type RequestVerificationInput struct {
 	// A mailbox (EMAIL, or QQ) that stands among one's own contacts.
 	Contact ContactInput `json:"contact"`
@@ -1665,6 +1793,19 @@ type Step struct {
 	// Null = it has no due time.
 	DueRule *DueRule `json:"dueRule,omitempty"`
 	Overdue bool     `json:"overdue"`
+}
+
+// The newest round of a step, with everybody it ever asked.
+type StepSheet struct {
+	Name      string     `json:"name"`
+	Title     Text       `json:"title"`
+	State     StepState  `json:"state"`
+	Round     int        `json:"round"`
+	OpenedAt  time.Time  `json:"openedAt"`
+	SettledAt *time.Time `json:"settledAt,omitempty"`
+	DueAt     *time.Time `json:"dueAt,omitempty"`
+	Overdue   bool       `json:"overdue"`
+	Assignees []Assignee `json:"assignees"`
 }
 
 type StopRequestInput struct {

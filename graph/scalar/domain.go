@@ -20,7 +20,17 @@ func MarshalTime(t time.Time) graphql.Marshaler {
 	if t.IsZero() {
 		return graphql.Null
 	}
-	return graphql.MarshalString(t.UTC().Format("2006-01-02T15:04:05.000000Z"))
+	return graphql.MarshalString(t.UTC().Format(timeLayout))
+}
+
+const timeLayout = "2006-01-02T15:04:05.000000Z"
+
+// AppendTime appends what MarshalTime writes.
+func AppendTime(b []byte, t time.Time) []byte {
+	if t.IsZero() {
+		return append(b, "null"...)
+	}
+	return append(t.UTC().AppendFormat(append(b, '"'), timeLayout), '"')
 }
 
 // UnmarshalTime reads RFC 3339 between the years 1970 and 2100.

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/uptrace/bun"
 )
@@ -23,6 +24,10 @@ type Hot struct {
 func NewHot(name, text string) *Hot {
 	return &Hot{name: name, text: text, stmts: map[*DB]bun.Stmt{}}
 }
+
+// Stamp spells a time for an argument of a hot read, as both databases compare
+// it: bun writes times in this shape into SQLite.
+func Stamp(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05.999999-07:00") }
 
 // Query runs the statement outside of a transaction. A lost connection is
 // tried once more: it is a read.
