@@ -10,6 +10,7 @@ import (
 
 	"kelian/desk/property"
 	"kelian/org"
+	"kelian/workflow"
 	"kelian/workflow/flow"
 )
 
@@ -215,8 +216,7 @@ func (v voice) seatName(expr string) string {
 		return text{"业务指导学院负责人", "the college in charge"}.in(v.lang)
 	}
 	if unit, role, ok := cutLast(expr, "."); ok {
-		title := map[string]text{"head": {"负责人", "head"}, "deputy": {"副职", "deputy"}, "advisor": {"指导老师", "advisor"}, "chair": {"会长", "chair"},
-			"member": {"干事", "member"}, "teacher": {"老师", "teacher"}}[role]
+		title := roleTitles[role]
 		if title != (text{}) {
 			if _, known := v.s.names().units[unit]; known {
 				return v.unitName(unit) + map[string]string{"zh": "", "en": ", "}[v.lang] + title.in(v.lang)
@@ -226,6 +226,32 @@ func (v voice) seatName(expr string) string {
 	}
 	return expr
 }
+
+// seatOf is seatName for an expression of a version: a unit that the form names
+// is called as the form calls it.
+func (v voice) seatOf(def *workflow.Definition, expr string) string {
+	e := def.Seats[expr]
+	if e.Kind == workflow.SeatOutside {
+		return v.unitName("outside." + e.Role)
+	}
+	f, ok := def.Form.Field(e.Unit.Field)
+	if e.Unit.Kind != workflow.UnitField || !ok {
+		return v.seatName(expr)
+	}
+	title := text{f.Title.Zh, f.Title.En}.in(v.lang)
+	if e.Kind == workflow.SeatVice {
+		return text{"分管该" + title + "的副主席", "the vice-chair in charge of it (" + title + ")"}.in(v.lang)
+	}
+	role := roleTitles[e.Role]
+	if role == (text{}) {
+		role = text{e.Role, e.Role}
+	}
+	return text{title + "的" + role.zh, role.en + " of it (" + title + ")"}.in(v.lang)
+}
+
+// roleTitles are the roles as they are called at any unit.
+var roleTitles = map[string]text{"head": {"负责人", "head"}, "deputy": {"副职", "deputy"}, "advisor": {"指导老师", "advisor"}, "chair": {"会长", "chair"},
+	"member": {"干事", "member"}, "teacher": {"老师", "teacher"}}
 
 func cutLast(s, sep string) (before, after string, ok bool) {
 	i := strings.LastIndex(s, sep)

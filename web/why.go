@@ -100,6 +100,9 @@ func (x *explainer) walk(q flow.Requirement, beside bool) {
 func (x *explainer) wait(title string, q flow.Requirement) waitLine {
 	w := waitLine{Step: title, Rule: x.ruleText(q.Rule), Lacking: q.Lacking, Approved: q.Tally.Approve, Stuck: q.Progress == flow.ProgStuck,
 		Open: q.Open, Due: q.DueAt, DueRule: x.rules[q.Step], Overdue: q.Overdue, Usually: x.e.Typical[q.Step]}
+	if q.Rule.Kind == flow.Any {
+		w.Lacking = 0 // the rule says it
+	}
 	for _, a := range q.Waiting {
 		y := awaited{Name: x.e.Names[a.Elector.Person], Later: a.Later, Blocked: a.Blocked != "", Added: a.Within != ""}
 		if a.Elector.Seat != "" {

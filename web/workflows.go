@@ -107,7 +107,7 @@ func (d *workflowPage) steps(v voice, def *workflow.Definition, blocks []flow.Bl
 				row.Due, _ = v.words(workflow.ReadDueRule(fmt.Sprint(due.N) + string(due.Unit)).Text)
 			}
 			for _, a := range b.Step.Ask {
-				row.Who = append(row.Who, v.seatName(a))
+				row.Who = append(row.Who, v.seatOf(def, a))
 			}
 			for _, f := range fillFields(def, fillsOf(b.Step)) {
 				title, _ := v.words(f.Title)

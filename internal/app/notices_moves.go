@@ -70,7 +70,7 @@ func (a *App) onUnstaffed(ctx context.Context, d outbox.Delivery) error {
 		}
 		for _, k := range keepers {
 			notify.Put(tx, notify.Message{Topic: "workflow.unstaffed", To: k.Person, Ref: outbox.Ref{Kind: workflow.RefVersion, ID: p.Version}, At: now,
-				Path: "/console/workflows", Params: map[string]string{"title.zh": p.Title.Zh, "title.en": p.Title.En, "what.zh": p.Zh, "what.en": p.En}})
+				Path: "/workflows", Params: map[string]string{"title.zh": p.Title.Zh, "title.en": p.Title.En, "what.zh": p.Zh, "what.en": p.En}})
 		}
 		return nil
 	})
