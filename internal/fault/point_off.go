@@ -6,6 +6,9 @@ package fault
 // any other binary it is empty.
 func At(string, ...string) {}
 
+// Forgets is a planted bug that is compiled away.
+func Forgets(string) bool { return false }
+
 // Enabled says whether this binary can inject faults.
 const Enabled = false
 

@@ -22,7 +22,13 @@ var (
 	BugAttempt = os.Getenv("KELIAN_FAULT_BUG") == "attempt" // an old attempt is taken for the newest
 )
 
-var hits atomic.Int64
+var hits, decided atomic.Int64
+
+// Forgets says that a command is to be answered as if it were done and not to
+// be done: every seventh decision, with the planted bug "vote".
+func Forgets(command string) bool {
+	return os.Getenv("KELIAN_FAULT_BUG") == "vote" && command == "decideTask" && decided.Add(1)%7 == 0
+}
 
 // At kills this process with SIGKILL the n-th time the point "name" (or
 // "name/of", where the point says of what) named by

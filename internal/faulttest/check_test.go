@@ -35,7 +35,8 @@ func (w *world) finish(letters bool) *findings {
 	f.effects()
 	f.messages()
 	f.queue()
-	f.chains()
+	f.audit()
+	f.requests()
 	w.fig.lost, w.fig.doubled = len(f.lost), len(f.doubled)
 	w.mu.Lock()
 	f.wrong = append(f.wrong, w.errs...)
@@ -182,8 +183,8 @@ func (f *findings) queue() {
 	}
 }
 
-// chains: the audit log and every request's events verify.
-func (f *findings) chains() {
+// audit: the audit log verifies, also by the command.
+func (f *findings) audit() {
 	ctx := context.Background()
 	var rep audit.Report
 	err := poll("the audit log is sealed", under.wait, func() bool {
@@ -197,6 +198,11 @@ func (f *findings) chains() {
 	if out, err := command(map[string]string{"KELIAN_DATABASE_URL": f.w.env["KELIAN_DATABASE_URL"]}, "audit", "verify"); err != nil || !strings.Contains(out, "OK") {
 		f.wrong = append(f.wrong, fmt.Sprintf("kelian audit verify: %s %v", out, err))
 	}
+}
+
+// requests: every request is the fold of its events, and their chain verifies.
+func (f *findings) requests() {
+	ctx := context.Background()
 	flows := workflow.New(f.w.db, clock.System{}, app.Rules(), workflow.Options{Location: zone()})
 	var requests []id.ID
 	if err := ignoreNone(f.w.db.R.NewRaw(`SELECT id FROM request`).Scan(ctx, &requests)); err != nil {

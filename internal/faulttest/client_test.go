@@ -108,13 +108,17 @@ func (e *expectations) cutNow() string {
 // errUnknown is an answer that does not say what happened.
 var errUnknown = errors.New("outcome unknown")
 
-// ask sends one document with the token.
+// ask sends one document with the token to the world's door.
 func (w *world) ask(token, query string, vars map[string]any) (json.RawMessage, error) {
+	return w.askAt(w.api(), token, query, vars)
+}
+
+func (w *world) askAt(door, token, query string, vars map[string]any) (json.RawMessage, error) {
 	body, err := json.Marshal(map[string]any{"query": query, "variables": vars})
 	if err != nil {
 		return nil, err
 	}
-	req, err := http.NewRequest(http.MethodPost, "http://"+w.api()+"/graphql", bytes.NewReader(body))
+	req, err := http.NewRequest(http.MethodPost, "http://"+door+"/graphql", bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}

@@ -28,6 +28,7 @@ import (
 	"kelian/netmon"
 	"kelian/netmon/probe"
 	"kelian/org"
+	"kelian/workflow"
 )
 
 // The people of both threads, by the seat they hold; the technician is 周航.
@@ -64,7 +65,8 @@ type federation struct {
 	postgres string // the template's name on the test server
 	archive  string // for a server of a test's own
 	tokens   map[string]string
-	password string // of liaison.head, whose allocation asks for it
+	persons  map[string]string // TypeIDs by seat
+	password string            // of liaison.head, whose allocation asks for it
 	pledge   string
 	pings    bool // the machine may send ICMP
 	mu       sync.Mutex
@@ -194,7 +196,7 @@ type seeder struct {
 func key() string { return id.Secret(20) }
 
 func (s *seeder) accounts(ctx context.Context) error {
-	seeded.tokens, seeded.password = map[string]string{}, auth.GeneratePassword()
+	seeded.tokens, seeded.persons, seeded.password = map[string]string{}, map[string]string{}, auth.GeneratePassword()
 	for seat, name := range people {
 		u := auth.NewUser{Login: seat, Seats: []string{seat}, Person: org.NewPerson{Kind: org.Officer, Lang: "zh", Name: name,
 			Contacts: []org.Contact{{Kind: "email", Value: seat + "@kelian.example", Verified: true}}}}
@@ -205,7 +207,7 @@ func (s *seeder) accounts(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("%s: %w", seat, err)
 		}
-		s.who[seat] = org.Actor{Person: person, Lang: "zh"}
+		s.who[seat], seeded.persons[seat] = org.Actor{Person: person, Lang: "zh"}, person.TypeID("per")
 		seeded.tokens[seat], _, err = s.a.Auth.MintToken(ctx, person, auth.NewToken{Name: "fault", Scopes: []string{"all"}, Expires: time.Now().Add(24 * time.Hour)})
 		if err != nil {
 			return err
@@ -221,6 +223,9 @@ func (s *seeder) standing(ctx context.Context) error {
 		return err
 	}
 	if _, err := s.a.Org.SetSkill(ctx, s.who["technical.head"], org.SetSkill{IdempotencyKey: key(), Person: s.who[technician].Person, Name: "network", From: from}); err != nil {
+		return err
+	}
+	if _, err := s.a.Workflow.Publish(ctx, s.who["office.head"], workflow.PublishInput{Source: rallyYAML(), Understaffed: true, IdempotencyKey: key()}); err != nil {
 		return err
 	}
 	_, err = s.a.Property.SavePlace(ctx, s.who["office.head"], property.PlaceInput{IdempotencyKey: key(), Code: room, Kind: property.Room, NameZh: "活动中心 A101",

@@ -117,6 +117,9 @@ func InTx[T any](ctx context.Context, db *DB, cmd Command, fn func(ctx context.C
 		if q != nil {
 			tx.Queue(q)
 		}
+		if err == nil && fault.Forgets(cmd.name) {
+			return errForgotten
+		}
 		return err
 	}
 	hooks, err := db.run(ctx, inner, cmd, body)
@@ -125,6 +128,9 @@ func InTx[T any](ctx context.Context, db *DB, cmd Command, fn func(ctx context.C
 		var zero T
 		out = zero
 		return out, json.Unmarshal([]byte(replay.outcome), &out)
+	}
+	if errors.Is(err, errForgotten) {
+		return out, nil
 	}
 	if err != nil {
 		var zero T
@@ -136,6 +142,10 @@ func InTx[T any](ctx context.Context, db *DB, cmd Command, fn func(ctx context.C
 	}
 	return out, nil
 }
+
+// errForgotten rolls a command back that is answered as if it were done; see
+// fault.Forgets.
+var errForgotten = errors.New("store: forgotten by a planted bug")
 
 func (db *DB) run(ctx, inner context.Context, cmd Command, body func(context.Context, *Tx) error) ([]func(), error) {
 	if db.writer != nil {

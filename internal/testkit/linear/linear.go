@@ -50,7 +50,8 @@ type Op struct {
 }
 
 // Result is the answer: what a command left, a refusal's code, or what was
-// read. Tasks is for Read alone, see Seen.
+// read. A command's Status is empty where the answer does not hold what it
+// left. Tasks is for Read alone, see Seen.
 type Result struct {
 	Unknown bool
 	Code    string
@@ -59,8 +60,7 @@ type Result struct {
 	Tasks   []string
 }
 
-// Seen spells a task as Result.Tasks holds it; the tasks of a request are in
-// the order in which they were opened.
+// Seen spells a task as Result.Tasks holds it, in any order.
 func Seen(step, person string, state flow.TaskState) string {
 	return step + " " + person + " " + string(state)
 }
@@ -103,6 +103,22 @@ func (r *Recorder) Len() (all, unknown int) {
 		}
 	}
 	return len(r.ops), unknown
+}
+
+// Counts says how often each kind of operation had each answer, e.g. "decide",
+// "decide STALE_FORM" or "decide ?" where the answer was lost.
+func (r *Recorder) Counts() map[string]int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := map[string]int{}
+	for _, o := range r.ops {
+		answer := o.Output.(Result)
+		if answer.Unknown {
+			answer.Code = "?"
+		}
+		out[strings.TrimSpace(string(o.Input.(Op).Kind)+" "+answer.Code)]++
+	}
+	return out
 }
 
 // World is what every request of a history begins with and is decided by.
@@ -211,8 +227,8 @@ func (w World) model(first state) porcupine.Model {
 			if answer.Unknown {
 				return true, next
 			}
-			right := code == answer.Code && (code != "" || op.Kind == Amend || next.Status == answer.Status && next.Rev() == answer.FormRev)
-			return right, next
+			told := code == "" && op.Kind != Amend && answer.Status != ""
+			return code == answer.Code && (!told || next.Status == answer.Status && next.Rev() == answer.FormRev), next
 		},
 		Equal: func(a, b any) bool { return a.(state).key == b.(state).key },
 		Hash: func(st any) uint64 {
@@ -225,15 +241,12 @@ func (w World) model(first state) porcupine.Model {
 
 // reads says that this is the request that somebody read.
 func (st state) reads(got Result) bool {
-	if st.Status != got.Status || st.Rev() != got.FormRev || len(st.Tasks) != len(got.Tasks) {
-		return false
+	var tasks []string
+	for _, t := range st.Tasks {
+		tasks = append(tasks, Seen(t.Step, t.Elector.Person, t.State))
 	}
-	for i, t := range st.Tasks {
-		if got.Tasks[i] != Seen(t.Step, t.Elector.Person, t.State) {
-			return false
-		}
-	}
-	return true
+	slices.Sort(tasks)
+	return st.Status == got.Status && st.Rev() == got.FormRev && slices.Equal(tasks, slices.Sorted(slices.Values(got.Tasks)))
 }
 
 // apply gives the state after the operation and the code of its refusal.
