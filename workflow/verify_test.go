@@ -147,39 +147,3 @@ func TestVerifyFindsWhatWasChanged(t *testing.T) {
 		}
 	})
 }
-
-// The same trace gives the same events on both databases, hash for hash.
-func TestSameTraceSameHashes(t *testing.T) {
-	var runs [][]string
-	testkit.Each(t, func(t *testing.T, db *store.DB) {
-		f := newFed(t, db)
-		a := f.submit("zhouhang", "office.property", "", at680)
-		f.approve(a, "songlan", "hejing")
-		x := f.task("guchen", a)
-		f.clock.Advance(1234567 * time.Microsecond)
-		_, err := f.svc.Decide(context.Background(), by("guchen"), workflow.DecideInput{Task: x.Task, Verdict: workflow.Approve, FormRev: 1})
-		if err != nil {
-			t.Fatal(err)
-		}
-		b := f.submit("ayinuer", "supervision.activity", "society.robotics", open15)
-		f.approve(b, "han")
-		f.resubmit("ayinuer", b, 1, strings.Replace(open15, "体育馆", "图书馆", 1))
-		f.clock.Advance(72 * time.Hour)
-		f.rings()
-		f.approve(b, "han", "mech", "luyuan")
-		var hashes []string
-		err = db.R.NewRaw(`SELECT hash FROM event ORDER BY request_id, seq`).Scan(context.Background(), &hashes)
-		if err != nil || len(hashes) < 25 {
-			t.Fatalf("%d events, %v", len(hashes), err)
-		}
-		runs = append(runs, hashes)
-	})
-	if len(runs) == 2 && !slices.Equal(runs[0], runs[1]) {
-		for i := range runs[0] {
-			if i < len(runs[1]) && runs[0][i] != runs[1][i] {
-				t.Fatalf("event %d differs", i)
-			}
-		}
-		t.Fatal("the numbers of events differ")
-	}
-}
