@@ -111,14 +111,10 @@ func (f *Form) Digests(rev int, filled Filled, mac func(pointer string, value fl
 	if err != nil {
 		return flow.Form{}, err
 	}
-	personal := f.Personal()
 	out := flow.Form{Rev: rev, Digests: make(map[string]string, len(leaves))}
 	for p, v := range leaves {
-		private := slices.ContainsFunc(personal, func(x Field) bool {
-			return x.Pointer == p || strings.HasPrefix(x.Pointer, p+"/") || strings.HasPrefix(p, x.Pointer+"/")
-		})
 		switch {
-		case !private:
+		case !f.private(p):
 			out.Digests[p] = flow.Digest(v)
 		case mac == nil:
 			return flow.Form{}, fmt.Errorf("workflow: %s is personal and needs a keyed digest", p)
@@ -127,6 +123,13 @@ func (f *Form) Digests(rev int, filled Filled, mac func(pointer string, value fl
 		}
 	}
 	return out, nil
+}
+
+// private says that a leaf holds a personal value, or a part of one.
+func (f *Form) private(leaf string) bool {
+	return slices.ContainsFunc(f.Personal(), func(x Field) bool {
+		return x.Pointer == leaf || strings.HasPrefix(x.Pointer, leaf+"/") || strings.HasPrefix(leaf, x.Pointer+"/")
+	})
 }
 
 // Personal lists the fields that hold personal values, lists' elements too.

@@ -226,6 +226,8 @@ func (g *guards) vars(f Filled, now time.Time) map[string]any {
 		if v, given := f.values[fd.Name]; given {
 			form[fd.Name] = nativeOf(fd, v)
 			vars[fd.Name] = form[fd.Name]
+		} else if fd.Default != nil { // of a form that was filled in before there was the field
+			vars[fd.Name] = nativeOf(fd, fd.Default)
 		} else {
 			vars[fd.Name] = zeroOf(fd)
 		}

@@ -242,7 +242,7 @@ func (t *thread) saveTasks() {
 		if isNew {
 			t.tx.Queue(t.svc.db.Bun().NewInsert().Model(&r))
 		} else {
-			t.tx.Queue(t.svc.db.Bun().NewUpdate().Model(&r).WherePK().Column("state", "verdict", "due_at", "closed_at", "closed_by", "took"))
+			t.tx.Queue(t.svc.db.Bun().NewUpdate().Model(&r).WherePK().Column("step", "state", "verdict", "due_at", "closed_at", "closed_by", "took"))
 		}
 		if x.State == flow.TaskOpen && isNew {
 			t.put(TopicOpened, TaskPayload{Request: t.row.ID, Task: r.ID, Person: r.Person, Seat: r.Seat})

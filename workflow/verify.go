@@ -117,7 +117,7 @@ func (s *Service) checkTasks(ctx context.Context, rep *Report, r *row, st flow.S
 	}
 	for _, t := range st.Tasks {
 		h, ok := have[t.ID]
-		if !ok || h.ID != taskID(r.ID, t) || h.State != t.State || h.Verdict != t.Verdict || h.Person.String() != t.Elector.Person || h.Seat != t.Elector.Seat {
+		if !ok || h.ID != taskID(r.ID, t) || h.State != t.State || h.Verdict != t.Verdict || h.Step != t.Step || h.Person.String() != t.Elector.Person || h.Seat != t.Elector.Seat {
 			rep.add("the task %s is not what the events say", t.ID)
 		}
 	}

@@ -53,6 +53,7 @@ func (a *App) handlers() {
 	r.Handle(workflow.TopicAmended, "workflow", a.Workflow.OnAmended)
 	r.Handle(calendar.TopicChanged, calendarConsumer, a.Workflow.OnCalendarChanged)
 	r.Handle(workflow.TopicReschedule, "workflow", a.Workflow.OnReschedule)
+	r.Handle(workflow.TopicMigrate, "workflow", a.Workflow.OnMigrate)
 	r.Handle("workflow.changed", "property", a.Property.OnRequestChanged)
 	r.Handle("workflow.rejected", "property", a.Property.OnRejected)
 	r.Handle("workflow.approved", "effects", a.onApproved)
