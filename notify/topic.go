@@ -97,6 +97,11 @@ var templates = map[string]template{
 		words{"流程缺人：{title}", "《{title}》现在办不下去：{what}。请补上岗位，或修改流程。"},
 		words{"A workflow lacks people: {title}", "“{title}” cannot be completed now: {what}. Fill the seat or change the workflow."}},
 
+	// To the requester. {what} is the reason, in both languages.
+	"workflow.undone": {
+		words{"已通过，但没有生效：{title}", "你的《{title}》（{number}）已通过，但没有生效：{what}。"},
+		words{"Approved, but not carried out: {title}", "“{title}” ({number}) was approved, but could not be carried out: {what}."}},
+
 	// Purchases. {total} in yuan.
 	"purchase.approved": {
 		words{"采购待出资", "采购已获批，金额 {total} 元，等待出资。"},

@@ -39,6 +39,7 @@ type AmendInput struct {
 	Request        id.ID // the approved one
 	Form           map[string]any
 	IdempotencyKey string
+	draft          *draft
 }
 
 // Amend opens a linked request of the same version with the changed form. Steps
@@ -54,6 +55,13 @@ func (s *Service) Amend(ctx context.Context, actor org.Actor, in AmendInput) (Ou
 	if err != nil {
 		return Outcome{}, err
 	}
+	return s.withDraft(ctx, in.Form, func(d *draft) (Outcome, error) {
+		in.draft = d
+		return s.amend(ctx, actor, in, now, cal)
+	})
+}
+
+func (s *Service) amend(ctx context.Context, actor org.Actor, in AmendInput, now time.Time, cal *calendar.Calendar) (Outcome, error) {
 	return raced(store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "amendRequest", in.IdempotencyKey, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
 		r := store.NewReads(tx)
 		loaded, judged := s.askLoad(r, tx, byID, in.Request, now, cal), org.AskJudge(r, actor, now)
@@ -95,7 +103,7 @@ func (s *Service) openAmendment(ctx context.Context, tx *store.Tx, base *thread,
 		Requester: a.Person, Unit: base.row.Unit, Urgent: base.row.Urgent, VerifyCode: id.Secret(10), OpenedAt: now, Amends: base.row.ID}
 	t.base = flow.AmendBase(base.row.ID.String(), base.row.Head, base.st)
 	outbox.Link(tx, base.row.ref(), t.row.ref(), "amended", now)
-	return t.open(ctx, SubmitInput{Definition: base.row.Definition, Form: in.Form})
+	return t.open(ctx, SubmitInput{Definition: base.row.Definition, Form: in.Form, draft: in.draft})
 }
 
 // OnAmended handles TopicAmended: the amendment was approved, what it amends is

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"kelian/internal/id"
@@ -111,7 +112,9 @@ func (t *thread) askDesk(r *store.Reads) func() (map[string]flow.JSON, error) {
 	}
 	asked := make(map[string]func() (any, error), len(t.def.Facts))
 	for _, name := range t.def.Facts {
-		if source := t.svc.Facts[name]; source != nil { // nil: of a version whose desk is gone
+		if slices.Contains(ownFacts, name) {
+			asked[name] = t.askOwn(r, name)
+		} else if source := t.svc.Facts[name]; source != nil { // nil: of a version whose desk is gone
 			asked[name] = source.AskFact(r, name, form, own...)
 		}
 	}

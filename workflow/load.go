@@ -23,6 +23,7 @@ func Load(src []byte, known Known) (*Definition, error) {
 	if problem != nil {
 		return nil, Problems{*problem}
 	}
+	known.Facts, known.Effects = slices.Concat(known.Facts, ownFacts), slices.Concat(known.Effects, ownEffects)
 	l := &flowLoader{loader: &loader{known: known}, places: map[string]*node{}, seats: map[string]SeatExpr{}}
 	d := l.definition(root)
 	if len(l.problems) > 0 {

@@ -22,7 +22,7 @@ func trial(fields string, steps ...string) string {
 	for _, s := range steps {
 		src += "  - {" + s + "}\n"
 	}
-	return src + "send_back: {targets: [start], max: 3}\npolicy: {dedupe: off}\n"
+	return src + "send_back: {targets: [start], max: 3}\npolicy: {dedupe: off, empty: league.deputy}\n"
 }
 
 const (

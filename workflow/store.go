@@ -39,6 +39,7 @@ type thread struct {
 	seat   string
 	base   *flow.Base // what a new request amends
 	scan   string     // the paper that the decision was entered from
+	draft  *draft     // the workflow whose text the form holds, examined
 	rang   []string   // timers that the command let ring
 }
 

@@ -27,6 +27,7 @@ type SubmitInput struct {
 	Refs           []outbox.Ref
 	Urgent         bool
 	IdempotencyKey string
+	draft          *draft
 }
 
 // Outcome is what a command on a request leaves.
@@ -44,14 +45,17 @@ func (s *Service) Submit(ctx context.Context, actor org.Actor, in SubmitInput) (
 	if err != nil {
 		return Outcome{}, err
 	}
-	return raced(store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "submitRequest", in.IdempotencyKey, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
-		r := store.NewReads(tx)
-		submit := s.askSubmit(r, actor, in.Definition, now, cal)
-		if err := r.Run(ctx); err != nil {
-			return Outcome{}, err
-		}
-		return submit(ctx, tx, in)
-	}))
+	return s.withDraft(ctx, in.Form, func(d *draft) (Outcome, error) {
+		in.draft = d
+		return raced(store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "submitRequest", in.IdempotencyKey, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
+			r := store.NewReads(tx)
+			submit := s.askSubmit(r, actor, in.Definition, now, cal)
+			if err := r.Run(ctx); err != nil {
+				return Outcome{}, err
+			}
+			return submit(ctx, tx, in)
+		}))
+	})
 }
 
 // AskSubmit is Submit inside the transaction of a desk that asks for an approval
@@ -92,6 +96,7 @@ func (s *Service) askSubmit(r *store.Reads, actor org.Actor, definition string, 
 
 // open makes the thread's row a request.
 func (t *thread) open(ctx context.Context, in SubmitInput) (Outcome, error) {
+	t.draft = in.draft
 	form, err := t.fill(in.Form, 1, nil)
 	if err != nil {
 		return Outcome{}, err
@@ -218,21 +223,28 @@ func (s *Service) Resubmit(ctx context.Context, actor org.Actor, in ResubmitInpu
 	var personal func() map[id.ID]map[string]string
 	m := moves{mutation: "resubmitRequest", key: in.IdempotencyKey, input: in, request: in.Request, action: "workflow.resubmit", requester: true, bare: true,
 		early: func(r *store.Reads) { personal = org.AskPersonal(r, in.Request) }}
-	return raced(s.act(ctx, actor, m, func(ctx context.Context, x *move) error {
-		if x.st.Status.Final() || in.FormRev != x.st.Rev() {
-			// Refused by the core, which says why; the form does not matter.
-			return x.apply(ctx, flow.Resubmit{By: x.by, Form: flow.Form{Rev: in.FormRev + 1}}, x.facts)
-		}
-		form, err := x.fill(in.Form, in.FormRev+1, personal()[x.row.ID])
-		if err != nil {
-			return err
-		}
-		facts, desk, err := x.ask(ctx)
-		if err != nil {
-			return err
-		}
-		return x.apply(ctx, flow.Resubmit{By: x.by, Form: form, Desk: desk, Note: x.note(in.Comment)}, facts)
-	}))
+	return s.withDraft(ctx, in.Form, func(d *draft) (Outcome, error) {
+		return raced(s.act(ctx, actor, m, func(ctx context.Context, x *move) error {
+			x.draft = d
+			return x.resubmit(ctx, in, personal)
+		}))
+	})
+}
+
+func (x *move) resubmit(ctx context.Context, in ResubmitInput, personal func() map[id.ID]map[string]string) error {
+	if x.st.Status.Final() || in.FormRev != x.st.Rev() {
+		// Refused by the core, which says why; the form does not matter.
+		return x.apply(ctx, flow.Resubmit{By: x.by, Form: flow.Form{Rev: in.FormRev + 1}}, x.facts)
+	}
+	form, err := x.fill(in.Form, in.FormRev+1, personal()[x.row.ID])
+	if err != nil {
+		return err
+	}
+	facts, desk, err := x.ask(ctx)
+	if err != nil {
+		return err
+	}
+	return x.apply(ctx, flow.Resubmit{By: x.by, Form: form, Desk: desk, Note: x.note(in.Comment)}, facts)
 }
 
 // WithdrawInput ends a request by its requester.

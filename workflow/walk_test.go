@@ -152,10 +152,23 @@ const (
 	contest  = `{"stage":"plan","track":"design","title":"创意设计大赛","plan":"初赛、决赛","works_rights":"作品归作者所有，主办方可展示","ends":"2026-12-20","budget":300000}`
 	scores   = `{"stage":"result","track":"dv","title":"DV 大赛结果","plan_request":"科联赛〔2026〕第0001号","budget":0,"results":[{"entry":"校园四季","score":92,"prize":"一等奖"}]}`
 	project  = `{"stage":"apply","title":"桥梁振动监测","college":"college.cs","team":[{"name":"李雪","student_number":"2025010822"}],"category":"invention_a","abstract":"用低成本传感器监测人行桥的振动，并给出预警的方法与样机。","budget":800000,"ethics":false}`
-	newFlow  = `{"definition":"office.small","title":"小额采购","summary":"简化小额采购","text":"key: office.small\nunit: office\n","hash":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","proof_errors":0,"league":false}`
-	appoint  = `{"seat":"technical.deputy","person":"per_1","kind":"full","from":"2026-11-01","reason":"换届"}`
 	collegeA = `{"host":"college.cs","title":"编程训练营","kind":"workshop","start":"2026-11-20T09:00:00+08:00","end":"2026-11-20T17:00:00+08:00","room":"room_1","people":60,"external":false,"budget":0,"safety_plan":"两名安全员"}`
 )
+
+// What the federation decides about itself. The text asks the keeper and the
+// head of the office.
+var (
+	newFlow = asJSON(map[string]any{"definition": "office.trial", "title": "试行", "summary": "先试行一学期", "text": trial("", keeperStep, headStep), "league": false})
+	appoint = asJSON(map[string]any{"seat": "technical.deputy", "person": named("linxiaoman").TypeID("per"), "kind": "full", "from": "2026-11-01", "reason": "换届"})
+)
+
+func asJSON(v any) string {
+	raw, err := json.Marshal(v)
+	if err != nil {
+		panic(err)
+	}
+	return string(raw)
+}
 
 // with lays fields over a form; null takes one out.
 func with(t testing.TB, form, over string) string {
@@ -275,7 +288,7 @@ var walks = []struct {
 	{"meta.publish", "odeputy", "office", newFlow, "", "office:office.head supervision:supervision.head chair:fed.chair", nil},
 	{"meta.publish", "odeputy", "office", newFlow, `{"league":true}`, "office:office.head supervision:supervision.head chair:fed.chair teacher:league.teacher", nil},
 	{"meta.seat", "odeputy", "office", appoint, "", "office:office.head supervision:supervision.head chair:fed.chair", nil},
-	{"meta.seat", "odeputy", "office", appoint, `{"seat":"fed.chair"}`,
+	{"meta.seat", "odeputy", "office", appoint, `{"seat":"fed.chair","replaces":"` + named("chair").TypeID("per") + `"}`,
 		"office:office.head supervision:supervision.head heads:liaison.head+publicity.head+technical.head teacher:league.teacher", nil},
 }
 

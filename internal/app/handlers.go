@@ -31,6 +31,7 @@ func (a *App) handlers() {
 		workflow.TopicStopped:    a.onPerson("workflow.stopped"),
 		workflow.TopicOwed:       a.onOwed,
 		workflow.TopicUnstaffed:  a.onUnstaffed,
+		workflow.TopicUndone:     a.onUndone,
 		"workflow.changed":       a.onRequest,
 		"workflow.link.code":     a.onCode,
 		"auth.reset.requested":   a.onReset,
@@ -80,6 +81,8 @@ func (a *App) onApproved(ctx context.Context, d outbox.Delivery) error {
 		return a.Property.OnApprovedSeal(ctx, d)
 	case sponsor.EffectAgree:
 		return a.Sponsor.OnApprovedAgree(ctx, d)
+	case workflow.EffectPublish, workflow.EffectAppoint:
+		return a.Workflow.OnApproved(ctx, d)
 	case training.EffectSchedule:
 		return a.Training.OnApprovedTraining(ctx, d)
 	}

@@ -55,6 +55,23 @@ func (a *App) onOwed(ctx context.Context, d outbox.Delivery) error {
 	})
 }
 
+// onUndone tells the requester why what was approved was not carried out.
+func (a *App) onUndone(ctx context.Context, d outbox.Delivery) error {
+	var p workflow.UndonePayload
+	if err := d.Decode(&p); err != nil {
+		return err
+	}
+	return a.inDelivery(ctx, d, func(ctx context.Context, tx *store.Tx) error {
+		_, m, err := a.Workflow.FormOf(ctx, tx, p.Request)
+		if err != nil {
+			return err
+		}
+		notify.Put(tx, notify.Message{Topic: "workflow.undone", To: p.Person, Ref: outbox.Ref{Kind: workflow.RefRequest, ID: p.Request}, At: a.Clock.Now(),
+			Path: "/requests/" + p.Request.TypeID(workflow.RefRequest), Params: map[string]string{"number": m.Number, "title": m.Title, "what.zh": p.Zh, "what.en": p.En}})
+		return nil
+	})
+}
+
 // onUnstaffed tells those who keep a workflow that a step of it has lost its
 // people.
 func (a *App) onUnstaffed(ctx context.Context, d outbox.Delivery) error {
