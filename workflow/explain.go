@@ -69,21 +69,34 @@ const historySize = 500
 
 // history gives the times, in seconds, of past answers by step, sorted.
 func (s *Service) history(ctx context.Context, definition string) (map[string][]int64, error) {
+	p, err := s.paceOf(ctx, definition)
+	return p.step, err
+}
+
+// pace is how long answers took, in seconds, sorted: by step, by seat, and by
+// step and seat (step@seat).
+type pace struct{ step, seat, both map[string][]int64 }
+
+func (s *Service) paceOf(ctx context.Context, definition string) (pace, error) {
 	var rows []struct {
-		Step string
-		Took int64
+		Step, Seat string
+		Took       int64
 	}
-	err := s.db.R.NewRaw(`SELECT step, took FROM task WHERE definition = ? AND state = 'done' AND origin = 'rule'
+	err := s.db.R.NewRaw(`SELECT step, seat, took FROM task WHERE definition = ? AND state = 'done' AND origin = 'rule'
 		ORDER BY closed_at DESC LIMIT ?`, definition, historySize).Scan(ctx, &rows)
 	if err != nil && !store.NoRows(err) {
-		return nil, store.Busy(err)
+		return pace{}, store.Busy(err)
 	}
-	out := map[string][]int64{}
+	out := pace{map[string][]int64{}, map[string][]int64{}, map[string][]int64{}}
 	for _, r := range rows {
-		out[r.Step] = append(out[r.Step], r.Took)
+		out.step[r.Step] = append(out.step[r.Step], r.Took)
+		out.seat[r.Seat] = append(out.seat[r.Seat], r.Took)
+		out.both[r.Step+"@"+r.Seat] = append(out.both[r.Step+"@"+r.Seat], r.Took)
 	}
-	for _, l := range out {
-		slices.Sort(l)
+	for _, by := range []map[string][]int64{out.step, out.seat, out.both} {
+		for _, l := range by {
+			slices.Sort(l)
+		}
 	}
 	return out, nil
 }

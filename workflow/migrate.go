@@ -210,16 +210,26 @@ func (t *thread) refit(to *Definition) (Filled, []FieldError, error) {
 	if wrong := t.personalMoves(to); len(wrong) > 0 {
 		return t.filled, wrong, nil
 	}
+	text := t.known(to)
+	if t.st.Status == flow.Returned {
+		return stored(text), nil, nil
+	}
+	return t.fit(to, text)
+}
+
+// known spells the form without the fields that another version lacks.
+func (t *thread) known(to *Definition) string {
 	values := map[string]any{}
 	for name, v := range t.filled.values {
 		if _, known := to.Form.Field("/" + name); known {
 			values[name] = v
 		}
 	}
-	text := string(mustCanonical(values))
-	if t.st.Status == flow.Returned {
-		return stored(text), nil, nil
-	}
+	return string(mustCanonical(values))
+}
+
+// fit judges the form as another version does, but for its personal values.
+func (t *thread) fit(to *Definition, text string) (Filled, []FieldError, error) {
 	filled, wrong := to.Form.Fill([]byte(text))
 	wrong = slices.DeleteFunc(wrong, func(e FieldError) bool {
 		return slices.ContainsFunc(sortedKeys(t.apart), func(p string) bool { return below(p, []string{e.Pointer}) || below(e.Pointer, []string{p}) })
