@@ -64,6 +64,8 @@ var enumSources = map[string]enumSource{
 	"SendBackMode":  {constants: "workflow/flow.Mode"},
 	"DiagramFormat": {constants: "workflow/render.Format"},
 	"SignerPlace":   {constants: "workflow/flow.Place"},
+	"WorkflowArea":  {constants: "workflow.Area"},
+	"ChangeKind":    {constants: "workflow.Edit"},
 }
 
 // A value that a domain knows and the schema does not would be an answer that no

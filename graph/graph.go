@@ -59,7 +59,7 @@ type Deps struct {
 }
 
 // once are the mutations whose aliases would multiply guesses or hashes.
-var once = []string{"signIn", "confirmPassword", "changePassword", "requestReset", "resetPassword", "claimAccount", "importRoster"}
+var once = []string{"signIn", "confirmPassword", "changePassword", "requestReset", "resetPassword", "claimAccount", "importRoster", "workflowReplay"}
 
 // New makes the handler of /graphql.
 func New(d Deps) (http.Handler, error) { return newHandler(d, false) }

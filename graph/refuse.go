@@ -68,7 +68,7 @@ func (r *Resolver) userErrors(ctx context.Context, e *fault.Error, path []string
 	}
 	var list workflow.Problems
 	if detail, ok := e.Detail.(error); ok && errors.As(detail, &list) && len(list) > 0 {
-		return problems(langOf(ctx), list)
+		return problems(langOf(ctx), list, path)
 	}
 	return []model.UserError{model.RuleError{Code: code, Message: message, Path: path}}
 }
@@ -97,11 +97,11 @@ func fieldErrors(lang string, prefix []string, list []workflow.FieldError) []mod
 // mostProblems bounds the mistakes of a definition that are told at once.
 const mostProblems = 50
 
-func problems(lang string, list workflow.Problems) []model.UserError {
+func problems(lang string, list workflow.Problems, path []string) []model.UserError {
 	var out []model.UserError
 	for _, p := range list[:min(len(list), mostProblems)] {
 		where := pick(lang, fmt.Sprintf("第 %d 行第 %d 列：", p.Line, p.Col), fmt.Sprintf("line %d, column %d: ", p.Line, p.Col))
-		out = append(out, model.RuleError{Code: p.Code, Message: where + pick(lang, p.Zh, p.En), Path: []string{"input", "yaml"}})
+		out = append(out, model.RuleError{Code: p.Code, Message: where + pick(lang, p.Zh, p.En), Path: path})
 	}
 	return out
 }

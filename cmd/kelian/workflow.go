@@ -12,6 +12,7 @@ type workflowCmd struct {
 	Check  workflowCheckCmd  `cmd:"" help:"Prove definitions before they are published; needs no database."`
 	Render workflowRenderCmd `cmd:"" help:"Draw a definition; needs no database."`
 	Diff   workflowDiffCmd   `cmd:"" help:"Say what changes between two definitions."`
+	Replay workflowReplayCmd `cmd:"" help:"Run past requests through a definition that is not published."`
 	Export workflowExportCmd `cmd:"" help:"Write the published definitions to a folder."`
 	Import workflowImportCmd `cmd:"" help:"Publish definitions from files."`
 }
@@ -43,6 +44,21 @@ type workflowDiffCmd struct {
 func (w workflowDiffCmd) Run(ctx context.Context, f *config.Flags) error {
 	c := func() (config.Config, error) { return settings(f, false) }
 	return app.DiffWorkflows(ctx, c, w.From, w.To, w.Lang == "zh", w.JSON, os.Stdout)
+}
+
+type workflowReplayCmd struct {
+	File string `arg:"" help:"A definition in YAML." type:"existingfile"`
+	Last int    `help:"How many of the newest requests, at most 500." default:"100"`
+	As   string `help:"Sign-in name of the account under whose authority it runs." required:""`
+	Lang string `help:"zh or en." default:"zh" enum:"zh,en"`
+}
+
+func (w workflowReplayCmd) Run(ctx context.Context, f *config.Flags) error {
+	c, err := settings(f, false)
+	if err != nil {
+		return err
+	}
+	return app.ReplayWorkflow(ctx, c, w.As, w.File, w.Last, w.Lang == "zh", os.Stdout)
 }
 
 type workflowExportCmd struct {

@@ -489,6 +489,26 @@ type ComplexityRoot struct {
 		Count func(childComplexity int) int
 	}
 
+	MigrateRequestsPayload struct {
+		Requests   func(childComplexity int) int
+		To         func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	MigrationPreview struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+		Running  func(childComplexity int) int
+		To       func(childComplexity int) int
+		Workflow func(childComplexity int) int
+	}
+
+	MoveReason struct {
+		Code    func(childComplexity int) int
+		Message func(childComplexity int) int
+		Pointer func(childComplexity int) int
+	}
+
 	Mutation struct {
 		AcknowledgeIncident        func(childComplexity int, input model.AcknowledgeIncidentInput) int
 		ActOnRepair                func(childComplexity int, input model.ActOnRepairInput) int
@@ -531,6 +551,7 @@ type ComplexityRoot struct {
 		IssueReset                 func(childComplexity int, input model.IssueResetInput) int
 		MarkNotificationsRead      func(childComplexity int, input model.MarkNotificationsReadInput) int
 		MarkTold                   func(childComplexity int, input model.MarkToldInput) int
+		MigrateRequests            func(childComplexity int, input model.MigrateRequestsInput) int
 		MovePledge                 func(childComplexity int, input model.MovePledgeInput) int
 		NeedPart                   func(childComplexity int, input model.NeedPartInput) int
 		NudgeRequest               func(childComplexity int, input model.NudgeRequestInput) int
@@ -547,6 +568,7 @@ type ComplexityRoot struct {
 		ResetPassword              func(childComplexity int, input model.ResetPasswordInput) int
 		ResolveComment             func(childComplexity int, input model.ResolveCommentInput) int
 		ResubmitRequest            func(childComplexity int, input model.ResubmitRequestInput) int
+		RetireWorkflow             func(childComplexity int, input model.RetireWorkflowInput) int
 		RevealContact              func(childComplexity int, input model.RevealContactInput) int
 		RevealToTell               func(childComplexity int, input model.RevealToTellInput) int
 		RevokeSession              func(childComplexity int, input model.RevokeSessionInput) int
@@ -744,6 +766,7 @@ type ComplexityRoot struct {
 		IncidentSheet      func(childComplexity int, first *int, after *string, open *bool) int
 		Incidents          func(childComplexity int, first *int, after *string, open *bool) int
 		Ledger             func(childComplexity int) int
+		MigrationPreview   func(childComplexity int, plan model.MigrationPlan, first *int, after *string) int
 		Node               func(childComplexity int, id string) int
 		Nodes              func(childComplexity int, ids []string) int
 		Notifications      func(childComplexity int, first *int, after *string) int
@@ -766,7 +789,10 @@ type ComplexityRoot struct {
 		Verify             func(childComplexity int, code string) int
 		Viewer             func(childComplexity int) int
 		WorkflowDiagram    func(childComplexity int, key string, format *model.DiagramFormat) int
+		WorkflowDiff       func(childComplexity int, key *string, from *int, to *int, yaml *string) int
+		WorkflowReplay     func(childComplexity int, yaml string, requests *int) int
 		WorkflowReport     func(childComplexity int, key string) int
+		WorkflowVersions   func(childComplexity int, key string) int
 		Workflows          func(childComplexity int) int
 	}
 
@@ -814,6 +840,22 @@ type ComplexityRoot struct {
 	RepairTicketPayload struct {
 		Ticket     func(childComplexity int) int
 		UserErrors func(childComplexity int) int
+	}
+
+	ReplayEnding struct {
+		Status func(childComplexity int) int
+		Stuck  func(childComplexity int) int
+	}
+
+	ReplayedRequest struct {
+		After       func(childComplexity int) int
+		Before      func(childComplexity int) int
+		HoursChange func(childComplexity int) int
+		ID          func(childComplexity int) int
+		Less        func(childComplexity int) int
+		More        func(childComplexity int) int
+		Number      func(childComplexity int) int
+		Title       func(childComplexity int) int
 	}
 
 	ReportField struct {
@@ -880,6 +922,29 @@ type ComplexityRoot struct {
 		Node   func(childComplexity int) int
 	}
 
+	RequestMove struct {
+		Again       func(childComplexity int) int
+		Asked       func(childComplexity int) int
+		Carried     func(childComplexity int) int
+		From        func(childComplexity int) int
+		ID          func(childComplexity int) int
+		Is          func(childComplexity int) int
+		Lost        func(childComplexity int) int
+		Moves       func(childComplexity int) int
+		Number      func(childComplexity int) int
+		Reasons     func(childComplexity int) int
+		Released    func(childComplexity int) int
+		Status      func(childComplexity int) int
+		StatusAfter func(childComplexity int) int
+		Title       func(childComplexity int) int
+		Was         func(childComplexity int) int
+	}
+
+	RequestMoveEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
 	RequestPayload struct {
 		Request    func(childComplexity int) int
 		UserErrors func(childComplexity int) int
@@ -898,6 +963,11 @@ type ComplexityRoot struct {
 		Unit      func(childComplexity int) int
 		Urgent    func(childComplexity int) int
 		Workflow  func(childComplexity int) int
+	}
+
+	RetireWorkflowPayload struct {
+		UserErrors func(childComplexity int) int
+		Version    func(childComplexity int) int
 	}
 
 	RevealContactPayload struct {
@@ -985,6 +1055,12 @@ type ComplexityRoot struct {
 		Title    func(childComplexity int) int
 	}
 
+	SeatChange struct {
+		Less func(childComplexity int) int
+		More func(childComplexity int) int
+		Seat func(childComplexity int) int
+	}
+
 	SeatHours struct {
 		Break   func(childComplexity int) int
 		Exams   func(childComplexity int) int
@@ -1050,6 +1126,17 @@ type ComplexityRoot struct {
 		SettledAt func(childComplexity int) int
 		State     func(childComplexity int) int
 		Title     func(childComplexity int) int
+	}
+
+	StepRef struct {
+		Name  func(childComplexity int) int
+		Title func(childComplexity int) int
+	}
+
+	StepShare struct {
+		Person func(childComplexity int) int
+		Seat   func(childComplexity int) int
+		Step   func(childComplexity int) int
 	}
 
 	StepSheet struct {
@@ -1197,6 +1284,12 @@ type ComplexityRoot struct {
 		UserErrors func(childComplexity int) int
 	}
 
+	UnfitRequest struct {
+		ID       func(childComplexity int) int
+		Number   func(childComplexity int) int
+		Problems func(childComplexity int) int
+	}
+
 	Unit struct {
 		Campus     func(childComplexity int) int
 		Code       func(childComplexity int) int
@@ -1259,10 +1352,50 @@ type ComplexityRoot struct {
 		Version      func(childComplexity int) int
 	}
 
+	WorkflowChange struct {
+		After  func(childComplexity int) int
+		Area   func(childComplexity int) int
+		Before func(childComplexity int) int
+		Kind   func(childComplexity int) int
+		Line   func(childComplexity int) int
+		Name   func(childComplexity int) int
+		Part   func(childComplexity int) int
+	}
+
+	WorkflowDiff struct {
+		Changes  func(childComplexity int) int
+		From     func(childComplexity int) int
+		Text     func(childComplexity int) int
+		To       func(childComplexity int) int
+		Workflow func(childComplexity int) int
+	}
+
+	WorkflowReplay struct {
+		Bounded     func(childComplexity int) int
+		Changed     func(childComplexity int) int
+		Examined    func(childComplexity int) int
+		HoursAfter  func(childComplexity int) int
+		HoursBefore func(childComplexity int) int
+		HoursChange func(childComplexity int) int
+		Seats       func(childComplexity int) int
+		Text        func(childComplexity int) int
+		Unfit       func(childComplexity int) int
+		Workflow    func(childComplexity int) int
+	}
+
 	WorkflowReport struct {
 		Report func(childComplexity int) int
 		Sound  func(childComplexity int) int
 		Text   func(childComplexity int) int
+	}
+
+	WorkflowVersion struct {
+		ID          func(childComplexity int) int
+		PublishedAt func(childComplexity int) int
+		RetiredAt   func(childComplexity int) int
+		Running     func(childComplexity int) int
+		Sha256      func(childComplexity int) int
+		Version     func(childComplexity int) int
 	}
 }
 
@@ -2913,6 +3046,75 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.MarkNotificationsReadPayload.Count(childComplexity), true
 
+	case "MigrateRequestsPayload.requests":
+		if e.ComplexityRoot.MigrateRequestsPayload.Requests == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MigrateRequestsPayload.Requests(childComplexity), true
+	case "MigrateRequestsPayload.to":
+		if e.ComplexityRoot.MigrateRequestsPayload.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MigrateRequestsPayload.To(childComplexity), true
+	case "MigrateRequestsPayload.userErrors":
+		if e.ComplexityRoot.MigrateRequestsPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MigrateRequestsPayload.UserErrors(childComplexity), true
+
+	case "MigrationPreview.edges":
+		if e.ComplexityRoot.MigrationPreview.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MigrationPreview.Edges(childComplexity), true
+	case "MigrationPreview.pageInfo":
+		if e.ComplexityRoot.MigrationPreview.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MigrationPreview.PageInfo(childComplexity), true
+	case "MigrationPreview.running":
+		if e.ComplexityRoot.MigrationPreview.Running == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MigrationPreview.Running(childComplexity), true
+	case "MigrationPreview.to":
+		if e.ComplexityRoot.MigrationPreview.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MigrationPreview.To(childComplexity), true
+	case "MigrationPreview.workflow":
+		if e.ComplexityRoot.MigrationPreview.Workflow == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MigrationPreview.Workflow(childComplexity), true
+
+	case "MoveReason.code":
+		if e.ComplexityRoot.MoveReason.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MoveReason.Code(childComplexity), true
+	case "MoveReason.message":
+		if e.ComplexityRoot.MoveReason.Message == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MoveReason.Message(childComplexity), true
+	case "MoveReason.pointer":
+		if e.ComplexityRoot.MoveReason.Pointer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.MoveReason.Pointer(childComplexity), true
+
 	case "Mutation.acknowledgeIncident":
 		if e.ComplexityRoot.Mutation.AcknowledgeIncident == nil {
 			break
@@ -3364,6 +3566,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.MarkTold(childComplexity, args["input"].(model.MarkToldInput)), true
+	case "Mutation.migrateRequests":
+		if e.ComplexityRoot.Mutation.MigrateRequests == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_migrateRequests_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.MigrateRequests(childComplexity, args["input"].(model.MigrateRequestsInput)), true
 	case "Mutation.movePledge":
 		if e.ComplexityRoot.Mutation.MovePledge == nil {
 			break
@@ -3540,6 +3753,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ResubmitRequest(childComplexity, args["input"].(model.ResubmitRequestInput)), true
+	case "Mutation.retireWorkflow":
+		if e.ComplexityRoot.Mutation.RetireWorkflow == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_retireWorkflow_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RetireWorkflow(childComplexity, args["input"].(model.RetireWorkflowInput)), true
 	case "Mutation.revealContact":
 		if e.ComplexityRoot.Mutation.RevealContact == nil {
 			break
@@ -4490,6 +4714,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Ledger(childComplexity), true
+	case "Query.migrationPreview":
+		if e.ComplexityRoot.Query.MigrationPreview == nil {
+			break
+		}
+
+		args, err := ec.field_Query_migrationPreview_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.MigrationPreview(childComplexity, args["plan"].(model.MigrationPlan), args["first"].(*int), args["after"].(*string)), true
 	case "Query.node":
 		if e.ComplexityRoot.Query.Node == nil {
 			break
@@ -4702,6 +4937,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.WorkflowDiagram(childComplexity, args["key"].(string), args["format"].(*model.DiagramFormat)), true
+	case "Query.workflowDiff":
+		if e.ComplexityRoot.Query.WorkflowDiff == nil {
+			break
+		}
+
+		args, err := ec.field_Query_workflowDiff_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.WorkflowDiff(childComplexity, args["key"].(*string), args["from"].(*int), args["to"].(*int), args["yaml"].(*string)), true
+	case "Query.workflowReplay":
+		if e.ComplexityRoot.Query.WorkflowReplay == nil {
+			break
+		}
+
+		args, err := ec.field_Query_workflowReplay_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.WorkflowReplay(childComplexity, args["yaml"].(string), args["requests"].(*int)), true
 	case "Query.workflowReport":
 		if e.ComplexityRoot.Query.WorkflowReport == nil {
 			break
@@ -4713,6 +4970,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.WorkflowReport(childComplexity, args["key"].(string)), true
+	case "Query.workflowVersions":
+		if e.ComplexityRoot.Query.WorkflowVersions == nil {
+			break
+		}
+
+		args, err := ec.field_Query_workflowVersions_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.WorkflowVersions(childComplexity, args["key"].(string)), true
 	case "Query.workflows":
 		if e.ComplexityRoot.Query.Workflows == nil {
 			break
@@ -4893,6 +5161,68 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RepairTicketPayload.UserErrors(childComplexity), true
+
+	case "ReplayEnding.status":
+		if e.ComplexityRoot.ReplayEnding.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayEnding.Status(childComplexity), true
+	case "ReplayEnding.stuck":
+		if e.ComplexityRoot.ReplayEnding.Stuck == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayEnding.Stuck(childComplexity), true
+
+	case "ReplayedRequest.after":
+		if e.ComplexityRoot.ReplayedRequest.After == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayedRequest.After(childComplexity), true
+	case "ReplayedRequest.before":
+		if e.ComplexityRoot.ReplayedRequest.Before == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayedRequest.Before(childComplexity), true
+	case "ReplayedRequest.hoursChange":
+		if e.ComplexityRoot.ReplayedRequest.HoursChange == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayedRequest.HoursChange(childComplexity), true
+	case "ReplayedRequest.id":
+		if e.ComplexityRoot.ReplayedRequest.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayedRequest.ID(childComplexity), true
+	case "ReplayedRequest.less":
+		if e.ComplexityRoot.ReplayedRequest.Less == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayedRequest.Less(childComplexity), true
+	case "ReplayedRequest.more":
+		if e.ComplexityRoot.ReplayedRequest.More == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayedRequest.More(childComplexity), true
+	case "ReplayedRequest.number":
+		if e.ComplexityRoot.ReplayedRequest.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayedRequest.Number(childComplexity), true
+	case "ReplayedRequest.title":
+		if e.ComplexityRoot.ReplayedRequest.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayedRequest.Title(childComplexity), true
 
 	case "ReportField.pointer":
 		if e.ComplexityRoot.ReportField.Pointer == nil {
@@ -5159,6 +5489,110 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RequestEdge.Node(childComplexity), true
 
+	case "RequestMove.again":
+		if e.ComplexityRoot.RequestMove.Again == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMove.Again(childComplexity), true
+	case "RequestMove.asked":
+		if e.ComplexityRoot.RequestMove.Asked == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMove.Asked(childComplexity), true
+	case "RequestMove.carried":
+		if e.ComplexityRoot.RequestMove.Carried == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMove.Carried(childComplexity), true
+	case "RequestMove.from":
+		if e.ComplexityRoot.RequestMove.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMove.From(childComplexity), true
+	case "RequestMove.id":
+		if e.ComplexityRoot.RequestMove.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMove.ID(childComplexity), true
+	case "RequestMove.is":
+		if e.ComplexityRoot.RequestMove.Is == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMove.Is(childComplexity), true
+	case "RequestMove.lost":
+		if e.ComplexityRoot.RequestMove.Lost == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMove.Lost(childComplexity), true
+	case "RequestMove.moves":
+		if e.ComplexityRoot.RequestMove.Moves == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMove.Moves(childComplexity), true
+	case "RequestMove.number":
+		if e.ComplexityRoot.RequestMove.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMove.Number(childComplexity), true
+	case "RequestMove.reasons":
+		if e.ComplexityRoot.RequestMove.Reasons == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMove.Reasons(childComplexity), true
+	case "RequestMove.released":
+		if e.ComplexityRoot.RequestMove.Released == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMove.Released(childComplexity), true
+	case "RequestMove.status":
+		if e.ComplexityRoot.RequestMove.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMove.Status(childComplexity), true
+	case "RequestMove.statusAfter":
+		if e.ComplexityRoot.RequestMove.StatusAfter == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMove.StatusAfter(childComplexity), true
+	case "RequestMove.title":
+		if e.ComplexityRoot.RequestMove.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMove.Title(childComplexity), true
+	case "RequestMove.was":
+		if e.ComplexityRoot.RequestMove.Was == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMove.Was(childComplexity), true
+
+	case "RequestMoveEdge.cursor":
+		if e.ComplexityRoot.RequestMoveEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMoveEdge.Cursor(childComplexity), true
+	case "RequestMoveEdge.node":
+		if e.ComplexityRoot.RequestMoveEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RequestMoveEdge.Node(childComplexity), true
+
 	case "RequestPayload.request":
 		if e.ComplexityRoot.RequestPayload.Request == nil {
 			break
@@ -5244,6 +5678,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RequestSheet.Workflow(childComplexity), true
+
+	case "RetireWorkflowPayload.userErrors":
+		if e.ComplexityRoot.RetireWorkflowPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetireWorkflowPayload.UserErrors(childComplexity), true
+	case "RetireWorkflowPayload.version":
+		if e.ComplexityRoot.RetireWorkflowPayload.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RetireWorkflowPayload.Version(childComplexity), true
 
 	case "RevealContactPayload.building":
 		if e.ComplexityRoot.RevealContactPayload.Building == nil {
@@ -5551,6 +5998,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Seat.Title(childComplexity), true
 
+	case "SeatChange.less":
+		if e.ComplexityRoot.SeatChange.Less == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SeatChange.Less(childComplexity), true
+	case "SeatChange.more":
+		if e.ComplexityRoot.SeatChange.More == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SeatChange.More(childComplexity), true
+	case "SeatChange.seat":
+		if e.ComplexityRoot.SeatChange.Seat == nil {
+			break
+		}
+
+		return e.ComplexityRoot.SeatChange.Seat(childComplexity), true
+
 	case "SeatHours.break":
 		if e.ComplexityRoot.SeatHours.Break == nil {
 			break
@@ -5816,6 +6282,38 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Step.Title(childComplexity), true
+
+	case "StepRef.name":
+		if e.ComplexityRoot.StepRef.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepRef.Name(childComplexity), true
+	case "StepRef.title":
+		if e.ComplexityRoot.StepRef.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepRef.Title(childComplexity), true
+
+	case "StepShare.person":
+		if e.ComplexityRoot.StepShare.Person == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepShare.Person(childComplexity), true
+	case "StepShare.seat":
+		if e.ComplexityRoot.StepShare.Seat == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepShare.Seat(childComplexity), true
+	case "StepShare.step":
+		if e.ComplexityRoot.StepShare.Step == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepShare.Step(childComplexity), true
 
 	case "StepSheet.assignees":
 		if e.ComplexityRoot.StepSheet.Assignees == nil {
@@ -6347,6 +6845,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.TrainingTaskPayload.UserErrors(childComplexity), true
 
+	case "UnfitRequest.id":
+		if e.ComplexityRoot.UnfitRequest.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnfitRequest.ID(childComplexity), true
+	case "UnfitRequest.number":
+		if e.ComplexityRoot.UnfitRequest.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnfitRequest.Number(childComplexity), true
+	case "UnfitRequest.problems":
+		if e.ComplexityRoot.UnfitRequest.Problems == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UnfitRequest.Problems(childComplexity), true
+
 	case "Unit.campus":
 		if e.ComplexityRoot.Unit.Campus == nil {
 			break
@@ -6617,6 +7134,141 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Workflow.Version(childComplexity), true
 
+	case "WorkflowChange.after":
+		if e.ComplexityRoot.WorkflowChange.After == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowChange.After(childComplexity), true
+	case "WorkflowChange.area":
+		if e.ComplexityRoot.WorkflowChange.Area == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowChange.Area(childComplexity), true
+	case "WorkflowChange.before":
+		if e.ComplexityRoot.WorkflowChange.Before == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowChange.Before(childComplexity), true
+	case "WorkflowChange.kind":
+		if e.ComplexityRoot.WorkflowChange.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowChange.Kind(childComplexity), true
+	case "WorkflowChange.line":
+		if e.ComplexityRoot.WorkflowChange.Line == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowChange.Line(childComplexity), true
+	case "WorkflowChange.name":
+		if e.ComplexityRoot.WorkflowChange.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowChange.Name(childComplexity), true
+	case "WorkflowChange.part":
+		if e.ComplexityRoot.WorkflowChange.Part == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowChange.Part(childComplexity), true
+
+	case "WorkflowDiff.changes":
+		if e.ComplexityRoot.WorkflowDiff.Changes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowDiff.Changes(childComplexity), true
+	case "WorkflowDiff.from":
+		if e.ComplexityRoot.WorkflowDiff.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowDiff.From(childComplexity), true
+	case "WorkflowDiff.text":
+		if e.ComplexityRoot.WorkflowDiff.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowDiff.Text(childComplexity), true
+	case "WorkflowDiff.to":
+		if e.ComplexityRoot.WorkflowDiff.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowDiff.To(childComplexity), true
+	case "WorkflowDiff.workflow":
+		if e.ComplexityRoot.WorkflowDiff.Workflow == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowDiff.Workflow(childComplexity), true
+
+	case "WorkflowReplay.bounded":
+		if e.ComplexityRoot.WorkflowReplay.Bounded == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowReplay.Bounded(childComplexity), true
+	case "WorkflowReplay.changed":
+		if e.ComplexityRoot.WorkflowReplay.Changed == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowReplay.Changed(childComplexity), true
+	case "WorkflowReplay.examined":
+		if e.ComplexityRoot.WorkflowReplay.Examined == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowReplay.Examined(childComplexity), true
+	case "WorkflowReplay.hoursAfter":
+		if e.ComplexityRoot.WorkflowReplay.HoursAfter == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowReplay.HoursAfter(childComplexity), true
+	case "WorkflowReplay.hoursBefore":
+		if e.ComplexityRoot.WorkflowReplay.HoursBefore == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowReplay.HoursBefore(childComplexity), true
+	case "WorkflowReplay.hoursChange":
+		if e.ComplexityRoot.WorkflowReplay.HoursChange == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowReplay.HoursChange(childComplexity), true
+	case "WorkflowReplay.seats":
+		if e.ComplexityRoot.WorkflowReplay.Seats == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowReplay.Seats(childComplexity), true
+	case "WorkflowReplay.text":
+		if e.ComplexityRoot.WorkflowReplay.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowReplay.Text(childComplexity), true
+	case "WorkflowReplay.unfit":
+		if e.ComplexityRoot.WorkflowReplay.Unfit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowReplay.Unfit(childComplexity), true
+	case "WorkflowReplay.workflow":
+		if e.ComplexityRoot.WorkflowReplay.Workflow == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowReplay.Workflow(childComplexity), true
+
 	case "WorkflowReport.report":
 		if e.ComplexityRoot.WorkflowReport.Report == nil {
 			break
@@ -6635,6 +7287,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.WorkflowReport.Text(childComplexity), true
+
+	case "WorkflowVersion.id":
+		if e.ComplexityRoot.WorkflowVersion.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowVersion.ID(childComplexity), true
+	case "WorkflowVersion.publishedAt":
+		if e.ComplexityRoot.WorkflowVersion.PublishedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowVersion.PublishedAt(childComplexity), true
+	case "WorkflowVersion.retiredAt":
+		if e.ComplexityRoot.WorkflowVersion.RetiredAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowVersion.RetiredAt(childComplexity), true
+	case "WorkflowVersion.running":
+		if e.ComplexityRoot.WorkflowVersion.Running == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowVersion.Running(childComplexity), true
+	case "WorkflowVersion.sha256":
+		if e.ComplexityRoot.WorkflowVersion.Sha256 == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowVersion.Sha256(childComplexity), true
+	case "WorkflowVersion.version":
+		if e.ComplexityRoot.WorkflowVersion.Version == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowVersion.Version(childComplexity), true
 
 	}
 	return 0, false
@@ -6689,6 +7378,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("IssueResetInput", ec.unmarshalInputIssueResetInput),
 			graphql.NewInputUnmarshaler("MarkNotificationsReadInput", ec.unmarshalInputMarkNotificationsReadInput),
 			graphql.NewInputUnmarshaler("MarkToldInput", ec.unmarshalInputMarkToldInput),
+			graphql.NewInputUnmarshaler("MigrateRequestsInput", ec.unmarshalInputMigrateRequestsInput),
+			graphql.NewInputUnmarshaler("MigrationPlan", ec.unmarshalInputMigrationPlan),
 			graphql.NewInputUnmarshaler("MovePledgeInput", ec.unmarshalInputMovePledgeInput),
 			graphql.NewInputUnmarshaler("NeedPartInput", ec.unmarshalInputNeedPartInput),
 			graphql.NewInputUnmarshaler("NotificationPreferenceInput", ec.unmarshalInputNotificationPreferenceInput),
@@ -6708,6 +7399,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ResetPasswordInput", ec.unmarshalInputResetPasswordInput),
 			graphql.NewInputUnmarshaler("ResolveCommentInput", ec.unmarshalInputResolveCommentInput),
 			graphql.NewInputUnmarshaler("ResubmitRequestInput", ec.unmarshalInputResubmitRequestInput),
+			graphql.NewInputUnmarshaler("RetireWorkflowInput", ec.unmarshalInputRetireWorkflowInput),
 			graphql.NewInputUnmarshaler("RevealContactInput", ec.unmarshalInputRevealContactInput),
 			graphql.NewInputUnmarshaler("RevealToTellInput", ec.unmarshalInputRevealToTellInput),
 			graphql.NewInputUnmarshaler("RevokeSessionInput", ec.unmarshalInputRevokeSessionInput),
@@ -6724,6 +7416,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SetUnitInput", ec.unmarshalInputSetUnitInput),
 			graphql.NewInputUnmarshaler("SignInInput", ec.unmarshalInputSignInInput),
 			graphql.NewInputUnmarshaler("StartTenureInput", ec.unmarshalInputStartTenureInput),
+			graphql.NewInputUnmarshaler("StepMove", ec.unmarshalInputStepMove),
 			graphql.NewInputUnmarshaler("StopRequestInput", ec.unmarshalInputStopRequestInput),
 			graphql.NewInputUnmarshaler("SubmitRepairInput", ec.unmarshalInputSubmitRepairInput),
 			graphql.NewInputUnmarshaler("SubmitRequestInput", ec.unmarshalInputSubmitRequestInput),
@@ -7561,6 +8254,261 @@ extend type Mutation {
   claimAccount(input: ClaimAccountInput!): DonePayload!
   "Opens accounts and begins tenures, or puts claims back. Asks for the password (confirmPassword)."
   confirmClaims(input: ConfirmClaimsInput!): ConfirmClaimsPayload!
+}
+`, BuiltIn: false},
+	{Name: "../schema/lifecycle.graphqls", Input: `extend type Query {
+  "The versions of a workflow, the oldest first."
+  workflowVersions(key: String!): [WorkflowVersion!]!
+  "What changed between two versions of a workflow, or between one and a text that is not published."
+  workflowDiff(
+    "Needed without a text."
+    key: String
+    "Null = the version before to; with a text, the published one."
+    from: Int
+    "Null = the published version."
+    to: Int
+    "A definition in YAML to compare instead of a version."
+    yaml: String
+  ): WorkflowDiff!
+  "What a plan would do to each request under way, by the function that does it; for those who may publish. It changes nothing."
+  migrationPreview(plan: MigrationPlan!, first: Int = 20, after: String): MigrationPreview!
+  "Runs the newest requests of a workflow through a text: who would be asked, how they would end, how long it takes; for those who may publish."
+  workflowReplay(
+    "The definition in YAML."
+    yaml: String!
+    "How many, 1 to 500."
+    requests: Int = 100
+  ): WorkflowReplay!
+}
+
+extend type Mutation {
+  "Closes a workflow to new requests; those under way go on. Publishing it again revives it."
+  retireWorkflow(input: RetireWorkflowInput!): RetireWorkflowPayload!
+  "Moves requests under way to a newer version, in the background and each by itself; one that cannot move stays."
+  migrateRequests(input: MigrateRequestsInput!): MigrateRequestsPayload!
+}
+
+type WorkflowVersion {
+  "Of the version, as Workflow has it."
+  id: ID!
+  version: Int!
+  sha256: String!
+  "When it was published first."
+  publishedAt: Time!
+  "Null = new requests are pinned to it."
+  retiredAt: Time
+  "Requests under way that are pinned to it."
+  running: Int!
+}
+
+enum WorkflowArea {
+  "Title, about, unit, facts, effects."
+  DEFINITION
+  PARAM
+  "Name is the pointer of a field; empty = the form itself."
+  FORM
+  "A condition between fields."
+  RULE
+  STEP
+  POLICY
+  "The report that is owed after approval; name as of FORM."
+  CLOSE_OUT
+}
+
+enum ChangeKind {
+  ADDED
+  REMOVED
+  CHANGED
+}
+
+"One thing in which two versions differ."
+type WorkflowChange {
+  area: WorkflowArea!
+  "Of the step, field, rule or parameter; empty = the workflow itself."
+  name: String!
+  "The keyword whose value changed; empty = all of it was added or removed. Of a step, when lists the conditions under which it is asked, place the steps before it."
+  part: String!
+  kind: ChangeKind!
+  before: JSON
+  after: JSON
+  line: Text!
+}
+
+type WorkflowDiff {
+  workflow: String!
+  from: Int!
+  "Null = the text."
+  to: Int
+  "For people, in the reader's language, a line for each change."
+  text: String!
+  changes: [WorkflowChange!]!
+}
+
+input RetireWorkflowInput {
+  "Key of the workflow."
+  workflow: String!
+  "Needed; at most 2,000 characters."
+  reason: String!
+  idempotencyKey: IdempotencyKey!
+}
+
+type RetireWorkflowPayload {
+  "The version that was retired."
+  version: WorkflowVersion
+  userErrors: [UserError!]!
+}
+
+"Which requests move to which version, and how its steps take the old ones' place."
+input MigrationPlan {
+  "Key of the workflow."
+  workflow: String!
+  "The version to move to; null = the published one."
+  to: Int
+  "Steps that go on under another name or not at all; the others keep theirs."
+  steps: [StepMove!] = []
+  "Null = every request under way in an older version."
+  requests: [ID!]
+}
+
+input StepMove {
+  "A step of an older version."
+  from: String!
+  "The step of the new version that takes its place; null = it is not asked any more."
+  to: String
+}
+
+type MigrationPreview {
+  workflow: String!
+  "The version to move to."
+  to: Int!
+  "All requests that the plan is about."
+  running: Int!
+  edges: [RequestMoveEdge!]!
+  pageInfo: PageInfo!
+}
+
+type RequestMoveEdge {
+  cursor: String!
+  node: RequestMove!
+}
+
+"What a plan does to one request."
+type RequestMove {
+  id: ID!
+  number: String!
+  "Null where you may not see the request."
+  title: String
+  "Its present version."
+  from: Int!
+  status: RequestStatus!
+  moves: Boolean!
+  "Why it cannot move; then it stays as it is."
+  reasons: [MoveReason!]!
+  "The steps that are open now."
+  was: [StepRef!]!
+  "The steps that are open afterwards."
+  is: [StepRef!]!
+  statusAfter: RequestStatus!
+  "Answers that count afterwards."
+  carried: [StepShare!]!
+  "Who had answered and is asked again."
+  again: [StepShare!]!
+  "Who is asked newly."
+  asked: [StepShare!]!
+  "Answers that count no more, and whose giver is not asked again."
+  lost: [StepShare!]!
+  "Who was asked and is not any more."
+  released: [StepShare!]!
+}
+
+type MoveReason {
+  "FORM, or a refusal such as STEP_UNMAPPED, STEP_TWICE and NOBODY_TO_ASK."
+  code: String!
+  "Of FORM: the field."
+  pointer: String
+  message: String!
+}
+
+type StepRef {
+  name: String!
+  title: Text!
+}
+
+"Somebody's part in a step."
+type StepShare {
+  step: StepRef!
+  seat: String!
+  "Null where you may not see the request."
+  person: Person
+}
+
+input MigrateRequestsInput {
+  plan: MigrationPlan!
+  idempotencyKey: IdempotencyKey!
+}
+
+type MigrateRequestsPayload {
+  "The version that the requests are moved to."
+  to: Int
+  "How many will be moved; see migrationPreview for those that stay."
+  requests: Int!
+  userErrors: [UserError!]!
+}
+
+"What past requests meet under a text, compared with the version that they are pinned to. Both are run by the deciding function, in the directory of the day of the request and with the answers that were given."
+type WorkflowReplay {
+  workflow: String!
+  examined: Int!
+  "Time was over before all requests were run."
+  bounded: Boolean!
+  "Median of the estimated hours to the end under their own versions."
+  hoursBefore: Float!
+  "The same under the text."
+  hoursAfter: Float!
+  "Median of the differences, in hours."
+  hoursChange: Float!
+  seats: [SeatChange!]!
+  "Requests that ask other people or end otherwise."
+  changed: [ReplayedRequest!]!
+  "Requests whose form the text does not take."
+  unfit: [UnfitRequest!]!
+  "For people, in the reader's language."
+  text: String!
+}
+
+"For how many requests a seat is asked additionally, and no longer."
+type SeatChange {
+  seat: String!
+  more: Int!
+  less: Int!
+}
+
+type ReplayedRequest {
+  "Null where you may not see the request."
+  id: ID
+  number: String
+  title: String
+  "Who is asked additionally."
+  more: [StepShare!]!
+  "Who is not asked any more."
+  less: [StepShare!]!
+  before: ReplayEnding!
+  after: ReplayEnding!
+  hoursChange: Float!
+}
+
+type ReplayEnding {
+  "OPEN = it cannot go on; null = it cannot be submitted."
+  status: RequestStatus
+  "The refusal that keeps it from going on."
+  stuck: String
+}
+
+type UnfitRequest {
+  "Null where you may not see the request."
+  id: ID
+  number: String
+  problems: [UserError!]!
 }
 `, BuiltIn: false},
 	{Name: "../schema/moves.graphqls", Input: `extend type Mutation {
@@ -10515,6 +11463,46 @@ func (ec *executionContext) childFields_MarkNotificationsReadPayload(ctx context
 	return nil, fmt.Errorf("no field named %q was found under type MarkNotificationsReadPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_MigrateRequestsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "to":
+		return ec.fieldContext_MigrateRequestsPayload_to(ctx, field)
+	case "requests":
+		return ec.fieldContext_MigrateRequestsPayload_requests(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_MigrateRequestsPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MigrateRequestsPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_MigrationPreview(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "workflow":
+		return ec.fieldContext_MigrationPreview_workflow(ctx, field)
+	case "to":
+		return ec.fieldContext_MigrationPreview_to(ctx, field)
+	case "running":
+		return ec.fieldContext_MigrationPreview_running(ctx, field)
+	case "edges":
+		return ec.fieldContext_MigrationPreview_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_MigrationPreview_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MigrationPreview", field.Name)
+}
+
+func (ec *executionContext) childFields_MoveReason(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "code":
+		return ec.fieldContext_MoveReason_code(ctx, field)
+	case "pointer":
+		return ec.fieldContext_MoveReason_pointer(ctx, field)
+	case "message":
+		return ec.fieldContext_MoveReason_message(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type MoveReason", field.Name)
+}
+
 func (ec *executionContext) childFields_Named(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -10913,6 +11901,38 @@ func (ec *executionContext) childFields_RepairTicketPayload(ctx context.Context,
 	return nil, fmt.Errorf("no field named %q was found under type RepairTicketPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_ReplayEnding(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "status":
+		return ec.fieldContext_ReplayEnding_status(ctx, field)
+	case "stuck":
+		return ec.fieldContext_ReplayEnding_stuck(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplayEnding", field.Name)
+}
+
+func (ec *executionContext) childFields_ReplayedRequest(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_ReplayedRequest_id(ctx, field)
+	case "number":
+		return ec.fieldContext_ReplayedRequest_number(ctx, field)
+	case "title":
+		return ec.fieldContext_ReplayedRequest_title(ctx, field)
+	case "more":
+		return ec.fieldContext_ReplayedRequest_more(ctx, field)
+	case "less":
+		return ec.fieldContext_ReplayedRequest_less(ctx, field)
+	case "before":
+		return ec.fieldContext_ReplayedRequest_before(ctx, field)
+	case "after":
+		return ec.fieldContext_ReplayedRequest_after(ctx, field)
+	case "hoursChange":
+		return ec.fieldContext_ReplayedRequest_hoursChange(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplayedRequest", field.Name)
+}
+
 func (ec *executionContext) childFields_ReportField(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "pointer":
@@ -11041,6 +12061,52 @@ func (ec *executionContext) childFields_RequestEdge(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type RequestEdge", field.Name)
 }
 
+func (ec *executionContext) childFields_RequestMove(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_RequestMove_id(ctx, field)
+	case "number":
+		return ec.fieldContext_RequestMove_number(ctx, field)
+	case "title":
+		return ec.fieldContext_RequestMove_title(ctx, field)
+	case "from":
+		return ec.fieldContext_RequestMove_from(ctx, field)
+	case "status":
+		return ec.fieldContext_RequestMove_status(ctx, field)
+	case "moves":
+		return ec.fieldContext_RequestMove_moves(ctx, field)
+	case "reasons":
+		return ec.fieldContext_RequestMove_reasons(ctx, field)
+	case "was":
+		return ec.fieldContext_RequestMove_was(ctx, field)
+	case "is":
+		return ec.fieldContext_RequestMove_is(ctx, field)
+	case "statusAfter":
+		return ec.fieldContext_RequestMove_statusAfter(ctx, field)
+	case "carried":
+		return ec.fieldContext_RequestMove_carried(ctx, field)
+	case "again":
+		return ec.fieldContext_RequestMove_again(ctx, field)
+	case "asked":
+		return ec.fieldContext_RequestMove_asked(ctx, field)
+	case "lost":
+		return ec.fieldContext_RequestMove_lost(ctx, field)
+	case "released":
+		return ec.fieldContext_RequestMove_released(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestMove", field.Name)
+}
+
+func (ec *executionContext) childFields_RequestMoveEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_RequestMoveEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_RequestMoveEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RequestMoveEdge", field.Name)
+}
+
 func (ec *executionContext) childFields_RequestPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "request":
@@ -11079,6 +12145,16 @@ func (ec *executionContext) childFields_RequestSheet(ctx context.Context, field 
 		return ec.fieldContext_RequestSheet_steps(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RequestSheet", field.Name)
+}
+
+func (ec *executionContext) childFields_RetireWorkflowPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "version":
+		return ec.fieldContext_RetireWorkflowPayload_version(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RetireWorkflowPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RetireWorkflowPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_RevealContactPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -11239,6 +12315,18 @@ func (ec *executionContext) childFields_Seat(ctx context.Context, field graphql.
 	return nil, fmt.Errorf("no field named %q was found under type Seat", field.Name)
 }
 
+func (ec *executionContext) childFields_SeatChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "seat":
+		return ec.fieldContext_SeatChange_seat(ctx, field)
+	case "more":
+		return ec.fieldContext_SeatChange_more(ctx, field)
+	case "less":
+		return ec.fieldContext_SeatChange_less(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type SeatChange", field.Name)
+}
+
 func (ec *executionContext) childFields_SeatHours(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "kind":
@@ -11355,6 +12443,28 @@ func (ec *executionContext) childFields_Step(ctx context.Context, field graphql.
 		return ec.fieldContext_Step_overdue(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Step", field.Name)
+}
+
+func (ec *executionContext) childFields_StepRef(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_StepRef_name(ctx, field)
+	case "title":
+		return ec.fieldContext_StepRef_title(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StepRef", field.Name)
+}
+
+func (ec *executionContext) childFields_StepShare(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "step":
+		return ec.fieldContext_StepShare_step(ctx, field)
+	case "seat":
+		return ec.fieldContext_StepShare_seat(ctx, field)
+	case "person":
+		return ec.fieldContext_StepShare_person(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StepShare", field.Name)
 }
 
 func (ec *executionContext) childFields_StepSheet(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -11633,6 +12743,18 @@ func (ec *executionContext) childFields_TrainingTaskPayload(ctx context.Context,
 	return nil, fmt.Errorf("no field named %q was found under type TrainingTaskPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_UnfitRequest(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_UnfitRequest_id(ctx, field)
+	case "number":
+		return ec.fieldContext_UnfitRequest_number(ctx, field)
+	case "problems":
+		return ec.fieldContext_UnfitRequest_problems(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UnfitRequest", field.Name)
+}
+
 func (ec *executionContext) childFields_Unit(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -11757,6 +12879,68 @@ func (ec *executionContext) childFields_Workflow(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type Workflow", field.Name)
 }
 
+func (ec *executionContext) childFields_WorkflowChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "area":
+		return ec.fieldContext_WorkflowChange_area(ctx, field)
+	case "name":
+		return ec.fieldContext_WorkflowChange_name(ctx, field)
+	case "part":
+		return ec.fieldContext_WorkflowChange_part(ctx, field)
+	case "kind":
+		return ec.fieldContext_WorkflowChange_kind(ctx, field)
+	case "before":
+		return ec.fieldContext_WorkflowChange_before(ctx, field)
+	case "after":
+		return ec.fieldContext_WorkflowChange_after(ctx, field)
+	case "line":
+		return ec.fieldContext_WorkflowChange_line(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WorkflowChange", field.Name)
+}
+
+func (ec *executionContext) childFields_WorkflowDiff(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "workflow":
+		return ec.fieldContext_WorkflowDiff_workflow(ctx, field)
+	case "from":
+		return ec.fieldContext_WorkflowDiff_from(ctx, field)
+	case "to":
+		return ec.fieldContext_WorkflowDiff_to(ctx, field)
+	case "text":
+		return ec.fieldContext_WorkflowDiff_text(ctx, field)
+	case "changes":
+		return ec.fieldContext_WorkflowDiff_changes(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WorkflowDiff", field.Name)
+}
+
+func (ec *executionContext) childFields_WorkflowReplay(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "workflow":
+		return ec.fieldContext_WorkflowReplay_workflow(ctx, field)
+	case "examined":
+		return ec.fieldContext_WorkflowReplay_examined(ctx, field)
+	case "bounded":
+		return ec.fieldContext_WorkflowReplay_bounded(ctx, field)
+	case "hoursBefore":
+		return ec.fieldContext_WorkflowReplay_hoursBefore(ctx, field)
+	case "hoursAfter":
+		return ec.fieldContext_WorkflowReplay_hoursAfter(ctx, field)
+	case "hoursChange":
+		return ec.fieldContext_WorkflowReplay_hoursChange(ctx, field)
+	case "seats":
+		return ec.fieldContext_WorkflowReplay_seats(ctx, field)
+	case "changed":
+		return ec.fieldContext_WorkflowReplay_changed(ctx, field)
+	case "unfit":
+		return ec.fieldContext_WorkflowReplay_unfit(ctx, field)
+	case "text":
+		return ec.fieldContext_WorkflowReplay_text(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WorkflowReplay", field.Name)
+}
+
 func (ec *executionContext) childFields_WorkflowReport(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "sound":
@@ -11767,6 +12951,24 @@ func (ec *executionContext) childFields_WorkflowReport(ctx context.Context, fiel
 		return ec.fieldContext_WorkflowReport_report(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type WorkflowReport", field.Name)
+}
+
+func (ec *executionContext) childFields_WorkflowVersion(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_WorkflowVersion_id(ctx, field)
+	case "version":
+		return ec.fieldContext_WorkflowVersion_version(ctx, field)
+	case "sha256":
+		return ec.fieldContext_WorkflowVersion_sha256(ctx, field)
+	case "publishedAt":
+		return ec.fieldContext_WorkflowVersion_publishedAt(ctx, field)
+	case "retiredAt":
+		return ec.fieldContext_WorkflowVersion_retiredAt(ctx, field)
+	case "running":
+		return ec.fieldContext_WorkflowVersion_running(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WorkflowVersion", field.Name)
 }
 
 func (ec *executionContext) childFields___Directive(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

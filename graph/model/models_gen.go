@@ -969,6 +969,41 @@ type MarkToldInput struct {
 	IdempotencyKey string      `json:"idempotencyKey"`
 }
 
+type MigrateRequestsInput struct {
+	Plan           MigrationPlan `json:"plan"`
+	IdempotencyKey string        `json:"idempotencyKey"`
+}
+
+type MigrateRequestsPayload struct {
+	// The version that the requests are moved to.
+	To *int `json:"to,omitempty"`
+	// How many will be moved; see migrationPreview for those that stay.
+	Requests   int         `json:"requests"`
+	UserErrors []UserError `json:"userErrors"`
+}
+
+// Which requests move to which version, and how its steps take the old ones' place.
+type MigrationPlan struct {
+	// Key of the workflow.
+	Workflow string `json:"workflow"`
+	// The version to move to; null = the published one.
+	To *int `json:"to,omitempty"`
+	// Steps that go on under another name or not at all; the others keep theirs.
+	Steps []StepMove `json:"steps,omitempty"`
+	// Null = every request under way in an older version.
+	Requests []string `json:"requests,omitempty"`
+}
+
+type MigrationPreview struct {
+	Workflow string `json:"workflow"`
+	// The version to move to.
+	To int `json:"to"`
+	// All requests that the plan is about.
+	Running  int               `json:"running"`
+	Edges    []RequestMoveEdge `json:"edges"`
+	PageInfo PageInfo          `json:"pageInfo"`
+}
+
 type MovePledgeInput struct {
 	Pledge string       `json:"pledge"`
 	Action PledgeAction `json:"action"`
@@ -981,6 +1016,14 @@ type MovePledgeInput struct {
 	// Of LOSE: 1 to 500 characters.
 	Reason         *string `json:"reason,omitempty"`
 	IdempotencyKey string  `json:"idempotencyKey"`
+}
+
+type MoveReason struct {
+	// FORM, or a refusal such as STEP_UNMAPPED, STEP_TWICE and NOBODY_TO_ASK.
+	Code string `json:"code"`
+	// Of FORM: the field.
+	Pointer *string `json:"pointer,omitempty"`
+	Message string  `json:"message"`
 }
 
 type Mutation struct {
@@ -1307,6 +1350,27 @@ type RepairTicketPayload struct {
 	UserErrors []UserError   `json:"userErrors"`
 }
 
+type ReplayEnding struct {
+	// OPEN = it cannot go on; null = it cannot be submitted.
+	Status *RequestStatus `json:"status,omitempty"`
+	// The refusal that keeps it from going on.
+	Stuck *string `json:"stuck,omitempty"`
+}
+
+type ReplayedRequest struct {
+	// Null where you may not see the request.
+	ID     *string `json:"id,omitempty"`
+	Number *string `json:"number,omitempty"`
+	Title  *string `json:"title,omitempty"`
+	// Who is asked additionally.
+	More []StepShare `json:"more"`
+	// Who is not asked any more.
+	Less        []StepShare  `json:"less"`
+	Before      ReplayEnding `json:"before"`
+	After       ReplayEnding `json:"after"`
+	HoursChange float64      `json:"hoursChange"`
+}
+
 type ReportAbsenceInput struct {
 	// Null = yourself.
 	Person *string `json:"person,omitempty"`
@@ -1393,6 +1457,40 @@ type RequestFilter struct {
 	Mine *bool `json:"mine,omitempty"`
 }
 
+// What a plan does to one request.
+type RequestMove struct {
+	ID     string `json:"id"`
+	Number string `json:"number"`
+	// Null where you may not see the request.
+	Title *string `json:"title,omitempty"`
+	// Its present version.
+	From   int           `json:"from"`
+	Status RequestStatus `json:"status"`
+	Moves  bool          `json:"moves"`
+	// Why it cannot move; then it stays as it is.
+	Reasons []MoveReason `json:"reasons"`
+	// The steps that are open now.
+	Was []StepRef `json:"was"`
+	// The steps that are open afterwards.
+	Is          []StepRef     `json:"is"`
+	StatusAfter RequestStatus `json:"statusAfter"`
+	// Answers that count afterwards.
+	Carried []StepShare `json:"carried"`
+	// Who had answered and is asked again.
+	Again []StepShare `json:"again"`
+	// Who is asked newly.
+	Asked []StepShare `json:"asked"`
+	// Answers that count no more, and whose giver is not asked again.
+	Lost []StepShare `json:"lost"`
+	// Who was asked and is not any more.
+	Released []StepShare `json:"released"`
+}
+
+type RequestMoveEdge struct {
+	Cursor string      `json:"cursor"`
+	Node   RequestMove `json:"node"`
+}
+
 type RequestPayload struct {
 	Request    *Request    `json:"request,omitempty"`
 	UserErrors []UserError `json:"userErrors"`
@@ -1454,6 +1552,20 @@ type ResubmitRequestInput struct {
 	// At most 2,000 characters.
 	Comment        *string `json:"comment,omitempty"`
 	IdempotencyKey string  `json:"idempotencyKey"`
+}
+
+type RetireWorkflowInput struct {
+	// Key of the workflow.
+	Workflow string `json:"workflow"`
+	// Needed; at most 2,000 characters.
+	Reason         string `json:"reason"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+type RetireWorkflowPayload struct {
+	// The version that was retired.
+	Version    *WorkflowVersion `json:"version,omitempty"`
+	UserErrors []UserError      `json:"userErrors"`
 }
 
 type RevealContactInput struct {
@@ -1577,6 +1689,13 @@ type Seat struct {
 	Name     string `json:"name"`
 	Title    Text   `json:"title"`
 	Capacity int    `json:"capacity"`
+}
+
+// For how many requests a seat is asked additionally, and no longer.
+type SeatChange struct {
+	Seat string `json:"seat"`
+	More int    `json:"more"`
+	Less int    `json:"less"`
 }
 
 type SeatHours struct {
@@ -1793,6 +1912,26 @@ type Step struct {
 	// Null = it has no due time.
 	DueRule *DueRule `json:"dueRule,omitempty"`
 	Overdue bool     `json:"overdue"`
+}
+
+type StepMove struct {
+	// A step of an older version.
+	From string `json:"from"`
+	// The step of the new version that takes its place; null = it is not asked any more.
+	To *string `json:"to,omitempty"`
+}
+
+type StepRef struct {
+	Name  string `json:"name"`
+	Title Text   `json:"title"`
+}
+
+// Somebody's part in a step.
+type StepShare struct {
+	Step StepRef `json:"step"`
+	Seat string  `json:"seat"`
+	// Null where you may not see the request.
+	Person *Person `json:"person,omitempty"`
 }
 
 // The newest round of a step, with everybody it ever asked.
@@ -2048,6 +2187,13 @@ type UndoDecisionInput struct {
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
+type UnfitRequest struct {
+	// Null where you may not see the request.
+	ID       *string     `json:"id,omitempty"`
+	Number   *string     `json:"number,omitempty"`
+	Problems []UserError `json:"problems"`
+}
+
 // A part of the federation or beside it.
 type Unit struct {
 	ID string `json:"id"`
@@ -2125,6 +2271,50 @@ type Workflow struct {
 
 func (Workflow) IsNode() {}
 
+// One thing in which two versions differ.
+type WorkflowChange struct {
+	Area WorkflowArea `json:"area"`
+	// Of the step, field, rule or parameter; empty = the workflow itself.
+	Name string `json:"name"`
+	// The keyword whose value changed; empty = all of it was added or removed. Of a step, when lists the conditions under which it is asked, place the steps before it.
+	Part   string     `json:"part"`
+	Kind   ChangeKind `json:"kind"`
+	Before any        `json:"before,omitempty"`
+	After  any        `json:"after,omitempty"`
+	Line   Text       `json:"line"`
+}
+
+type WorkflowDiff struct {
+	Workflow string `json:"workflow"`
+	From     int    `json:"from"`
+	// Null = the text.
+	To *int `json:"to,omitempty"`
+	// For people, in the reader's language, a line for each change.
+	Text    string           `json:"text"`
+	Changes []WorkflowChange `json:"changes"`
+}
+
+// What past requests meet under a text, compared with the version that they are pinned to. Both are run by the deciding function, in the directory of the day of the request and with the answers that were given.
+type WorkflowReplay struct {
+	Workflow string `json:"workflow"`
+	Examined int    `json:"examined"`
+	// Time was over before all requests were run.
+	Bounded bool `json:"bounded"`
+	// Median of the estimated hours to the end under their own versions.
+	HoursBefore float64 `json:"hoursBefore"`
+	// The same under the text.
+	HoursAfter float64 `json:"hoursAfter"`
+	// Median of the differences, in hours.
+	HoursChange float64      `json:"hoursChange"`
+	Seats       []SeatChange `json:"seats"`
+	// Requests that ask other people or end otherwise.
+	Changed []ReplayedRequest `json:"changed"`
+	// Requests whose form the text does not take.
+	Unfit []UnfitRequest `json:"unfit"`
+	// For people, in the reader's language.
+	Text string `json:"text"`
+}
+
 // The proof of a workflow: its control flow, its conditions and the people it asks.
 type WorkflowReport struct {
 	// Nothing keeps it from being published.
@@ -2133,6 +2323,19 @@ type WorkflowReport struct {
 	Text string `json:"text"`
 	// For programs: {definition, hash, control, data, people, findings: [{code, severity, step, line, col, zh, en, witness}]}.
 	Report any `json:"report"`
+}
+
+type WorkflowVersion struct {
+	// Of the version, as Workflow has it.
+	ID      string `json:"id"`
+	Version int    `json:"version"`
+	Sha256  string `json:"sha256"`
+	// When it was published first.
+	PublishedAt time.Time `json:"publishedAt"`
+	// Null = new requests are pinned to it.
+	RetiredAt *time.Time `json:"retiredAt,omitempty"`
+	// Requests under way that are pinned to it.
+	Running int `json:"running"`
 }
 
 type AccountLinkKind string
@@ -2260,6 +2463,63 @@ func (e *AssignmentState) UnmarshalJSON(b []byte) error {
 }
 
 func (e AssignmentState) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+type ChangeKind string
+
+const (
+	ChangeKindAdded   ChangeKind = "ADDED"
+	ChangeKindRemoved ChangeKind = "REMOVED"
+	ChangeKindChanged ChangeKind = "CHANGED"
+)
+
+var AllChangeKind = []ChangeKind{
+	ChangeKindAdded,
+	ChangeKindRemoved,
+	ChangeKindChanged,
+}
+
+func (e ChangeKind) IsValid() bool {
+	switch e {
+	case ChangeKindAdded, ChangeKindRemoved, ChangeKindChanged:
+		return true
+	}
+	return false
+}
+
+func (e ChangeKind) String() string {
+	return string(e)
+}
+
+func (e *ChangeKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = ChangeKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid ChangeKind", str)
+	}
+	return nil
+}
+
+func (e ChangeKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *ChangeKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e ChangeKind) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -4364,6 +4624,75 @@ func (e *WeekParity) UnmarshalJSON(b []byte) error {
 }
 
 func (e WeekParity) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+type WorkflowArea string
+
+const (
+	// Title, about, unit, facts, effects.
+	WorkflowAreaDefinition WorkflowArea = "DEFINITION"
+	WorkflowAreaParam      WorkflowArea = "PARAM"
+	// Name is the pointer of a field; empty = the form itself.
+	WorkflowAreaForm WorkflowArea = "FORM"
+	// A condition between fields.
+	WorkflowAreaRule   WorkflowArea = "RULE"
+	WorkflowAreaStep   WorkflowArea = "STEP"
+	WorkflowAreaPolicy WorkflowArea = "POLICY"
+	// The report that is owed after approval; name as of FORM.
+	WorkflowAreaCloseOut WorkflowArea = "CLOSE_OUT"
+)
+
+var AllWorkflowArea = []WorkflowArea{
+	WorkflowAreaDefinition,
+	WorkflowAreaParam,
+	WorkflowAreaForm,
+	WorkflowAreaRule,
+	WorkflowAreaStep,
+	WorkflowAreaPolicy,
+	WorkflowAreaCloseOut,
+}
+
+func (e WorkflowArea) IsValid() bool {
+	switch e {
+	case WorkflowAreaDefinition, WorkflowAreaParam, WorkflowAreaForm, WorkflowAreaRule, WorkflowAreaStep, WorkflowAreaPolicy, WorkflowAreaCloseOut:
+		return true
+	}
+	return false
+}
+
+func (e WorkflowArea) String() string {
+	return string(e)
+}
+
+func (e *WorkflowArea) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = WorkflowArea(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid WorkflowArea", str)
+	}
+	return nil
+}
+
+func (e WorkflowArea) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *WorkflowArea) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e WorkflowArea) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"kelian/internal/config"
+	"kelian/org"
 	"kelian/workflow"
 )
 
@@ -43,6 +44,27 @@ func DiffWorkflows(ctx context.Context, settings func() (config.Config, error), 
 	}
 	_, err = io.WriteString(out, workflow.DiffText(list, zh))
 	return err
+}
+
+// ReplayWorkflow runs the newest requests of a definition through a text of it,
+// under the authority of the account, and says what they would have met.
+func ReplayWorkflow(ctx context.Context, c config.Config, login, file string, last int, zh bool, out io.Writer) error {
+	src, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	return withWorkflows(ctx, c, func(a *App) error {
+		person, err := a.Auth.PersonOf(ctx, login)
+		if err != nil {
+			return err
+		}
+		report, err := a.Workflow.Replay(ctx, org.Actor{Person: person, Lang: "zh"}, workflow.ReplayInput{Source: string(src), Last: last})
+		if err != nil {
+			return placed(file, err)
+		}
+		_, err = io.WriteString(out, report.Text(zh))
+		return err
+	})
 }
 
 // withDefinitions gives fn a reader of definitions by file or by key; the
