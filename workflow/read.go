@@ -57,10 +57,12 @@ type inboxRow struct {
 	Name       *string
 }
 
-var inboxHot = store.NewHot("inbox", `SELECT t.id, t.request_id, t.step, t.seat, t.for_person, t.opened_at, t.due_at,
+const inboxSQL = `SELECT t.id, t.request_id, t.step, t.seat, t.for_person, t.opened_at, t.due_at,
 	r.series, r.year, r.serial, r.definition, r.version_id, r.title, r.unit, r.requester, r.urgent, r.form_rev, p.value AS name
 	FROM task AS t JOIN request AS r ON r.id = t.request_id LEFT JOIN personal AS p ON p.subject = r.requester AND p.field = 'name'
-	WHERE t.person = ? AND t.state = 'open' AND t.id < ? ORDER BY t.id DESC LIMIT ?`)
+	WHERE t.person = ? AND t.state = 'open' AND t.id < ? ORDER BY t.id DESC LIMIT ?`
+
+var inboxHot = store.NewHot("inbox", inboxSQL)
 
 // last sorts behind every identifier.
 var last = id.ID{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff}
