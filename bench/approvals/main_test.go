@@ -4,15 +4,18 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
 	"kelian/internal/testkit"
 )
 
+func TestMain(m *testing.M) { testkit.Main(m) }
+
 // The benchmark runs from beginning to end on both databases.
 func TestTheBenchmarkRuns(t *testing.T) {
-	for _, server := range []string{"", testkit.PostgresURL()} {
+	for _, server := range slices.Compact([]string{"", testkit.PostgresURL()}) {
 		out, err := os.Create(filepath.Join(t.TempDir(), "out"))
 		if err != nil {
 			t.Fatal(err)

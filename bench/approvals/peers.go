@@ -128,12 +128,11 @@ func seed(ctx context.Context, db *sql.DB, keys []string) error {
 	}
 	for i := range keys {
 		keys[i] = id.New().String()
-		if _, err := tx.ExecContext(ctx, `INSERT INTO task VALUES (?1, 'open', '')`, keys[i]); err == nil {
-			_, err = tx.ExecContext(ctx, `INSERT INTO request VALUES (?1, 0, '')`, keys[i])
-		}
-		if err != nil {
-			_ = tx.Rollback()
-			return err
+		for _, q := range []string{`INSERT INTO task VALUES (?1, 'open', '')`, `INSERT INTO request VALUES (?1, 0, '')`} {
+			if _, err := tx.ExecContext(ctx, q, keys[i]); err != nil {
+				_ = tx.Rollback()
+				return err
+			}
 		}
 	}
 	return tx.Commit()

@@ -23,6 +23,7 @@ import (
 	"kelian/internal/store"
 	"kelian/migrations"
 	"kelian/netmon"
+	"kelian/netmon/probe"
 	"kelian/org"
 	"kelian/workflow"
 )
@@ -92,7 +93,7 @@ func Open(ctx context.Context, address string) (*Place, error) {
 	c := clock.System{}
 	rules := org.NewTable(org.Rules(), auth.Rules(), workflow.Rules(), netmon.Rules(), file.Rules())
 	p := &Place{DB: db, rules: rules, Workflow: workflow.New(db, c, rules, workflow.Options{}),
-		Auth: auth.New(db, c, rules, auth.Options{Params: auth.Params{Memory: 64, Time: 1, Threads: 1}}), Netmon: netmon.New(db, c, rules, netmon.Options{})}
+		Auth: auth.New(db, c, rules, auth.Options{Params: auth.Params{Memory: 64, Time: 1, Threads: 1}}), Netmon: netmon.New(db, c, rules, netmon.Options{Policy: probe.NewPolicy(probe.PolicyOptions{AllowLoopback: true})})}
 	done, err := migrations.Up(ctx, db.Bun())
 	if err != nil || done == nil {
 		return p, err
