@@ -68,7 +68,7 @@ CREATE INDEX request_version ON request (version_id);
 --bun:split
 CREATE INDEX request_amends ON request (amends) WHERE amends IS NOT NULL;
 --bun:split
-CREATE INDEX request_owes ON request (unit, definition, close_out_due) WHERE status = 'APPROVED' AND close_out_due IS NOT NULL AND closed_out_at IS NULL;
+CREATE INDEX request_owes ON request (definition, unit, close_out_due) WHERE status = 'APPROVED' AND close_out_due IS NOT NULL AND closed_out_at IS NULL;
 --bun:split
 CREATE TABLE watcher (
     request_id uuid NOT NULL REFERENCES request (id),
