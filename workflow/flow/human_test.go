@@ -87,6 +87,22 @@ func TestSignersAfterAreAskedOnceTheElectorApproved(t *testing.T) {
 	w.expect(flow.Open, "chair")
 }
 
+// A late step that waits for added signers alone is passed, not escalated: its
+// elector has answered.
+func TestLateSignersHoldNobodyUp(t *testing.T) {
+	w := newWorld(t, definition(step("one", "a", func(s *flow.Step) {
+		s.Due, s.OnDue = flow.Span{N: 1, Unit: flow.WorkingDays}, flow.OnDue{Then: flow.ThenEscalate, Escalate: "b"}
+	})), map[string][]string{"a": {"ann"}})
+	w.due["one"] = flow.Due{At: epoch.Add(time.Hour)}
+	w.submit("ling", offer)
+	w.do(flow.AddSigners{By: w.by("ann"), Task: w.open("ann"), Place: flow.After, Who: []flow.Elector{{Person: "cho"}}})
+	w.approve("ann")
+	w.expect(flow.Open, "one")
+	w.now = epoch.Add(time.Hour)
+	w.do(flow.Fire{Timer: flow.Timer{Step: "one", Round: 1, At: w.now}})
+	w.expect(flow.Approved)
+}
+
 func TestParallelSignersNoIsANo(t *testing.T) {
 	w := office(t, flow.Rule{Kind: flow.Any})
 	w.submit("ling", plan)

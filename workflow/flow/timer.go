@@ -64,6 +64,9 @@ func (r *run) silence(step string, v Verdict) {
 // with those it asked.
 func (r *run) escalate(step, to string) error {
 	r.dropGroups(step)
+	if r.judge(step); r.st.Step(step).Status != StepOpen { // it had waited for added signers alone
+		return r.advance()
+	}
 	found, ok := r.facts.Escalate[step]
 	if !ok {
 		return fmt.Errorf("flow: the facts lack the escalation seat of step %q", step)
