@@ -28,10 +28,20 @@ func (r *run) carry(s *Step) bool {
 		return false
 	}
 	b := r.base(s)
-	if b != nil {
-		r.emit(StepCarried{Step: b.Step, Rule: b.Rule, Reads: some(b.Reads), Votes: b.Votes})
+	if b == nil || slices.ContainsFunc(b.Votes, func(v CarriedVote) bool { return !v.Silent && r.overtaken(s.Name, v) }) {
+		return false
 	}
-	return b != nil
+	r.emit(StepCarried{Step: b.Step, Rule: b.Rule, Reads: some(b.Reads), Votes: b.Votes})
+	return true
+}
+
+// overtaken says that somebody behind a vote of the amended request may not
+// decide the step of the amendment: a rule keeps him out, or he has decided
+// meanwhile what needs somebody else.
+func (r *run) overtaken(step string, v CarriedVote) bool {
+	return slices.ContainsFunc([]Elector{v.Elector, {Person: v.By.Person, For: v.By.For}}, func(e Elector) bool {
+		return r.keptOut(step, e) || r.conflict(step, e) != ""
+	})
 }
 
 // base is the step of the approved request, if nothing that it read is other in

@@ -357,6 +357,22 @@ func TestAmendmentAsksOnlyWhoReadsWhatChanged(t *testing.T) {
 	}
 }
 
+// A vote is not carried into an amendment in which its voter has decided a step
+// that needs somebody else.
+func TestAmendmentKeepsDutiesApart(t *testing.T) {
+	w := newWorld(t, definition(step("one", "a", reads("/x")), step("two", "b", reads("/y"), apart("one"))), map[string][]string{"a": {"ann", "bob"}, "b": {"bob", "cho"}})
+	w.submit("ling", `{"x":1,"y":1}`)
+	w.approve("ann", "bob")
+	w.expect(flow.Approved)
+	base := flow.AmendBase("req", "head", w.st)
+	w.st, w.events = flow.State{}, nil
+	w.do(flow.Submit{By: w.by("ling"), Form: form(t, 1, `{"x":2,"y":1}`), Base: base})
+	w.approve("bob")
+	w.expect(flow.Open, "two")
+	w.approve("cho")
+	w.expect(flow.Approved)
+}
+
 func TestStoppedByThoseWhoDecidedAndThoseAbove(t *testing.T) {
 	for _, who := range []string{"he", "bai"} {
 		w := approved(t, deciders())
