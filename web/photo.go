@@ -71,7 +71,7 @@ func (c *call) keepPhotos(token string) (reason string) {
 	} else {
 		reason = "BUSY"
 	}
-	for p := c.photos.next; p != nil; p, err = c.photos.rest.NextPart() {
+	for p := c.photos.next; p != nil; p, _ = c.photos.rest.NextPart() {
 		if p.FileName() != "" && reason == "" {
 			_, err := c.File.StorePhoto(c.ctx(), c.actor, token, file.Input{Name: partName(p), Body: p})
 			reason = c.reasonOf(err)
