@@ -2,7 +2,6 @@ package jobs
 
 import (
 	"context"
-	"crypto/ed25519"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -20,9 +19,8 @@ type Sealer struct {
 	DB     *store.DB
 	Clock  clock.Clock
 	Log    *slog.Logger
-	Key    ed25519.PrivateKey
-	Origin string // who signs, e.g. the public host
-	Dir    string // where checkpoints go; "" = nowhere
+	Signer audit.Signer
+	Dir    string // where checkpoints go beside the database; "" = nowhere
 }
 
 const (
@@ -68,12 +66,9 @@ func (s Sealer) step(ctx context.Context, owner string) (total int, err error) {
 }
 
 func (s Sealer) checkpoint(ctx context.Context) {
-	if s.Dir == "" {
-		return
-	}
-	text, size, err := audit.Checkpoint(ctx, s.DB, s.Key, s.Origin)
-	if err == nil && size > 0 {
-		err = audit.WriteCheckpoint(s.Dir, text, size)
+	c, err := audit.Checkpoint(ctx, s.DB, s.Signer, s.Clock.Now())
+	if err == nil && c.Seq > 0 && s.Dir != "" {
+		err = audit.WriteCheckpoint(s.Dir, c)
 	}
 	if err != nil {
 		s.Log.Warn("no checkpoint was written", "error", err)

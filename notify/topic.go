@@ -101,6 +101,10 @@ var templates = map[string]template{
 	"workflow.undone": {
 		words{"已通过，但没有生效：{title}", "你的《{title}》（{number}）已通过，但没有生效：{what}。"},
 		words{"Approved, but not carried out: {title}", "“{title}” ({number}) was approved, but could not be carried out: {what}."}},
+	// To the technical head. {count} of what is wrong with it.
+	"workflow.mismatch": {
+		words{"审批记录对不上", "一份申请的记录与它的事件链不一致（{count} 处）。请在服务器上运行 kelian doctor 和 kelian workflow verify，先不要改动数据库。"},
+		words{"A request does not add up", "A request is not what its chain of events says ({count} differences). Run kelian doctor and kelian workflow verify on the server, and leave the database as it is until then."}},
 
 	// Purchases. {total} in yuan.
 	"purchase.approved": {

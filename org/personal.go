@@ -61,12 +61,20 @@ func SetPersonal(tx *store.Tx, key []byte, subject id.ID, at, until time.Time, v
 }
 
 func hashPersonal(key []byte, salt, value string) string {
-	own := hmac.New(sha256.New, key)
-	own.Write([]byte("personal " + salt))
-	mac := hmac.New(sha256.New, own.Sum(nil))
+	mac := hmac.New(sha256.New, ownKey(key, salt))
 	mac.Write([]byte(value))
 	return hex.EncodeToString(mac.Sum(nil))
 }
+
+func ownKey(key []byte, salt string) []byte {
+	own := hmac.New(sha256.New, key)
+	own.Write([]byte("personal " + salt))
+	return own.Sum(nil)
+}
+
+// Proof is the value's own key: Hash is the HMAC-SHA-256 of the value under it.
+// It proves this value to somebody who has it, and says nothing of any other.
+func (p *Personal) Proof(key []byte) []byte { return ownKey(key, p.Salt) }
 
 // Proves says whether the value is the one that the row's hash was made of.
 func (p *Personal) Proves(key []byte) bool {

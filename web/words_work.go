@@ -92,6 +92,7 @@ var workWords = map[string]text{
 	"req.opened":          {"申请时间", "Sent"},
 	"req.closed":          {"结束时间", "Closed"},
 	"req.urgent":          {"加急", "urgent"},
+	"req.bundle":          {"导出证据包", "Export with proof"},
 	"req.print":           {"打印审批表", "Print the form"},
 	"req.clone":           {"照此再申请", "Use as a draft"},
 	"req.back":            {"%s 退回修改", "%s sent it back"},

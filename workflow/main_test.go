@@ -92,7 +92,7 @@ func bareFed(t testing.TB, db *store.DB) *fed {
 	})
 	made := 0
 	o := workflow.Options{Location: time.FixedZone("CST", 8*3600), Effects: append(slices.Clone(known.Effects), effects...), Facts: map[string]workflow.FactSource{},
-		NewID: func() id.ID { made++; return named(fmt.Sprint("made ", made)) }}
+		Signer: testSigner, NewID: func() id.ID { made++; return named(fmt.Sprint("made ", made)) }}
 	for _, name := range known.Facts {
 		o.Facts[name] = f.desk
 	}

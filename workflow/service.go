@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"kelian/internal/audit"
 	"kelian/internal/clock"
 	"kelian/internal/id"
 	"kelian/internal/store"
@@ -32,6 +33,7 @@ type Options struct {
 	Facts    map[string]FactSource // by the name that definitions use
 	Effects  []string              // names of on_approved effects that somebody handles
 	Files    FileKeeper            // keeps what forms name; nil = there are no files to name
+	Signer   audit.Signer          // of exports; the zero Signer exports nothing
 	// Calendar gives the working days; nil = the stored settings, read anew
 	// every minute.
 	Calendar func(ctx context.Context) (*calendar.Calendar, error)

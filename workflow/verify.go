@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"time"
 
+	"kelian/internal/fault"
 	"kelian/internal/id"
 	"kelian/internal/store"
 	"kelian/org"
@@ -44,36 +46,115 @@ func (s *Service) Verify(ctx context.Context, actor org.Actor, request id.ID) (R
 	return s.Check(ctx, request)
 }
 
-// Check is Verify for the process itself.
+// storedRequest is all that one request has in the database.
+type storedRequest struct {
+	row       row
+	hash      string // of the version's text
+	events    []eventRow
+	tasks     []taskRow
+	decisions []decisionRow
+	revisions []revisionRow
+	personal  []org.Personal
+	report    string // of the close-out, "" = none
+}
+
+// Check is Verify for the process itself. A command that commits between its
+// reads is no fault: it looks again until the request stood still.
 func (s *Service) Check(ctx context.Context, request id.ID) (Report, error) {
-	rep := Report{Request: request}
-	r, st, _, err := s.get(ctx, s.db.R, request)
-	if err != nil {
-		return rep, err
+	for {
+		x, err := s.readWhole(ctx, request)
+		if err != nil {
+			return Report{Request: request}, err
+		}
+		rep := s.checkWhole(x)
+		if rep.OK() {
+			return rep, nil
+		}
+		var seq int64
+		if err := s.db.R.NewRaw(`SELECT seq FROM request WHERE id = ?`, request).Scan(ctx, &seq); err != nil {
+			return rep, store.Busy(err)
+		}
+		if seq == x.row.Seq {
+			return rep, nil
+		}
 	}
-	var rows []eventRow
-	if err := s.db.R.NewSelect().Model(&rows).Where("request_id = ?", request).OrderExpr("seq").Scan(ctx); err != nil && !store.NoRows(err) {
-		return rep, store.Busy(err)
+}
+
+// readWhole reads a request with everything that belongs to it, in one round
+// trip on PostgreSQL; an absent one is fault.Missing.
+func (s *Service) readWhole(ctx context.Context, request id.ID) (*storedRequest, error) {
+	var rows []row
+	var hashes, reports []string
+	x := &storedRequest{}
+	r := store.NewReads(s.db.R)
+	r.SQL(&rows, `SELECT * FROM request WHERE id = ?`, request)
+	r.SQL(&hashes, `SELECT version.hash FROM version JOIN request ON request.version_id = version.id WHERE request.id = ?`, request)
+	r.SQL(&x.events, `SELECT * FROM event WHERE request_id = ? ORDER BY seq`, request)
+	r.SQL(&x.tasks, `SELECT * FROM task WHERE request_id = ?`, request)
+	r.SQL(&x.decisions, `SELECT * FROM decision WHERE request_id = ?`, request)
+	r.SQL(&x.revisions, `SELECT * FROM revision WHERE request_id = ? ORDER BY rev`, request)
+	r.SQL(&x.personal, `SELECT * FROM personal WHERE subject = ?`, request)
+	r.SQL(&reports, `SELECT form FROM close_out WHERE request_id = ?`, request)
+	if err := r.Run(ctx); err != nil {
+		return nil, err
 	}
-	events, err := rep.chain(rows)
+	if len(rows) == 0 || len(hashes) == 0 {
+		return nil, fault.Missing()
+	}
+	x.row, x.hash = rows[0], hashes[0]
+	if len(reports) > 0 {
+		x.report = reports[0]
+	}
+	return x, nil
+}
+
+// checkWhole compares what is stored with what the events say.
+func (s *Service) checkWhole(x *storedRequest) Report {
+	r := &x.row
+	rep := Report{Request: r.ID}
+	events, err := rep.chain(x.events)
 	if err != nil {
 		rep.add("%v", err)
-		return rep, nil
+		return rep
 	}
-	if rep.Events, rep.Head = len(events), r.Head; rep.Events == 0 || rows[len(rows)-1].Hash != r.Head {
+	if rep.Events, rep.Head = len(events), r.Head; rep.Events == 0 || x.events[len(x.events)-1].Hash != r.Head {
 		rep.add("the head of the request is not the hash of its last event")
 	}
-	folded := flow.Fold(events)
-	if !sameJSON(folded, st) {
+	folded, err := flow.Replay(events)
+	if err != nil {
+		rep.add("%v", err)
+		return rep
+	}
+	if st, err := readState(r.State); err != nil || !sameJSON(folded, st) {
 		rep.add("the stored state is not the fold of the events")
 	}
-	if folded.Status != r.Status || folded.Rev() != r.FormRev || folded.Requester != r.Requester.String() {
-		rep.add("the request's row is not what its events say")
+	rep.row(x, folded)
+	rep.tasks(x, folded)
+	rep.decisions(x, folded, events)
+	rep.forms(x, folded, events, s.db.Key())
+	return rep
+}
+
+// row compares the columns that lists and deadlines read.
+func (rep *Report) row(x *storedRequest, st flow.State) {
+	r := &x.row
+	var due, done time.Time
+	if c := st.CloseOut; c != nil {
+		due, done = c.Due.At, c.DoneAt
 	}
-	if err := s.checkTasks(ctx, &rep, r, folded); err != nil {
-		return rep, err
+	for _, c := range []struct {
+		name string
+		same bool
+	}{
+		{"definition", r.Definition == st.Key}, {"version_id", x.hash == st.Hash}, {"requester", r.Requester.String() == st.Requester},
+		{"status", r.Status == st.Status}, {"form_rev", r.FormRev == st.Rev()}, {"seq", r.Seq == int64(st.Seq)},
+		{"opened_at", r.OpenedAt.Equal(st.OpenedAt)}, {"closed_at", r.ClosedAt.Equal(st.ClosedAt)},
+		{"close_out_due", r.CloseOutDue.Equal(due)}, {"closed_out_at", r.ClosedOutAt.Equal(done)},
+	} {
+		if !c.same {
+			rep.add("the request's %s is not what its events say", c.name)
+		}
 	}
-	return rep, s.checkForms(ctx, &rep, r, folded, events)
 }
 
 func sameJSON(a, b any) bool {
@@ -102,14 +183,10 @@ func (rep *Report) chain(rows []eventRow) ([]flow.Event, error) {
 	return events, err
 }
 
-// checkTasks compares the projection that inboxes read.
-func (s *Service) checkTasks(ctx context.Context, rep *Report, r *row, st flow.State) error {
-	var rows []taskRow
-	if err := s.db.R.NewSelect().Model(&rows).Where("request_id = ?", r.ID).Scan(ctx); err != nil && !store.NoRows(err) {
-		return store.Busy(err)
-	}
+// tasks compares the projection that inboxes read.
+func (rep *Report) tasks(x *storedRequest, st flow.State) {
 	have := map[string]taskRow{}
-	for _, t := range rows {
+	for _, t := range x.tasks {
 		have[t.Name] = t
 	}
 	if len(have) != len(st.Tasks) {
@@ -117,41 +194,79 @@ func (s *Service) checkTasks(ctx context.Context, rep *Report, r *row, st flow.S
 	}
 	for _, t := range st.Tasks {
 		h, ok := have[t.ID]
-		if !ok || h.ID != taskID(r.ID, t) || h.State != t.State || h.Verdict != t.Verdict || h.Step != t.Step || h.Person.String() != t.Elector.Person || h.Seat != t.Elector.Seat {
+		if !ok || h.ID != taskID(x.row.ID, t) || h.Step != t.Step || h.Round != t.Round || h.Origin != string(t.Origin) || h.Within != t.Within ||
+			h.State != t.State || h.Verdict != t.Verdict || h.Person != personID(t.Elector.Person) || h.ForPerson != personID(t.Elector.For) ||
+			h.Seat != t.Elector.Seat || h.ClosedBy != personID(t.ClosedBy) ||
+			!h.OpenedAt.Equal(t.OpenedAt) || !h.DueAt.Equal(t.DueAt) || !h.ClosedAt.Equal(t.ClosedAt) {
 			rep.add("the task %s is not what the events say", t.ID)
 		}
 	}
-	return nil
 }
 
-// checkForms recomputes the digests of each revision. A personal leaf that is
-// still there must carry the digest that the event names; so must a note.
-func (s *Service) checkForms(ctx context.Context, rep *Report, r *row, st flow.State, events []flow.Event) error {
-	var revs []revisionRow
-	if err := s.db.R.NewSelect().Model(&revs).Where("request_id = ?", r.ID).OrderExpr("rev").Scan(ctx); err != nil && !store.NoRows(err) {
-		return store.Busy(err)
+// decisions compares the answers with the votes and send-backs of the events.
+func (rep *Report) decisions(x *storedRequest, st flow.State, events []flow.Event) {
+	have := map[id.ID]decisionRow{}
+	for _, d := range x.decisions {
+		have[d.TaskID] = d
 	}
-	var personal []org.Personal
-	if err := s.db.R.NewSelect().Model(&personal).Where("subject = ?", r.ID).Scan(ctx); err != nil && !store.NoRows(err) {
-		return store.Busy(err)
+	n := 0
+	want := func(task string, by flow.Actor, d decisionRow, note *flow.Note) {
+		n++
+		if note != nil {
+			d.Note = note.Ref
+		}
+		h, ok := have[taskID(x.row.ID, *st.Task(task))]
+		if !ok || h.Verdict != d.Verdict || h.Target != d.Target || h.FormRev != d.FormRev || h.ReadDigest != d.ReadDigest || h.Note != d.Note ||
+			h.Person != personID(by.Person) || h.ForPerson != personID(by.For) || h.Seat != by.Seat || h.Door != by.Door || h.Recorder != personID(by.Recorder) {
+			rep.add("the decision on the task %s is not what the events say", task)
+		}
 	}
+	for _, v := range st.Votes {
+		if st.Task(v.Task).Origin != flow.ByAmend {
+			want(v.Task, v.By, decisionRow{Verdict: v.Verdict, FormRev: v.CastRev, ReadDigest: v.Read}, v.Note)
+		}
+	}
+	for i, ev := range events {
+		if b, ok := ev.Body.(flow.SentBack); ok {
+			before := flow.Fold(events[:i])
+			d := decisionRow{Verdict: flow.Return, Target: b.To, FormRev: b.FormRev, ReadDigest: flow.ReadDigest(before.Step(b.Step).Reads, before.Form())}
+			want(b.Task, ev.By, d, b.Note)
+		}
+	}
+	if len(x.decisions) != n {
+		rep.add("%d decisions are stored, the events make %d", len(x.decisions), n)
+	}
+}
+
+// forms recomputes the digests of each revision and of the report. A personal
+// leaf that is still there must carry the digest that the event names; so must
+// a note.
+func (rep *Report) forms(x *storedRequest, st flow.State, events []flow.Event, key []byte) {
 	macs := map[string]string{}
-	for _, p := range personal {
-		if macs[p.Field] = p.Hash; !p.Proves(s.db.Key()) {
+	for _, p := range x.personal {
+		if macs[p.Field] = p.Hash; !p.Proves(key) {
 			rep.add("the personal value %s was changed", p.Field)
 		}
 	}
+	revs := x.revisions
 	if len(revs) != st.Rev() {
 		rep.add("%d revisions are stored, the events make %d", len(revs), st.Rev())
-		return nil
+		return
 	}
 	for i := range revs {
 		rep.revision(&revs[i], st.Forms[i], macs)
 	}
-	for _, n := range notesOf(events) {
+	if last := &revs[len(revs)-1]; last.Form != x.row.Form || last.Apart != x.row.Apart {
+		rep.add("the request's form is not its newest revision")
+	}
+	if c := st.CloseOut; c != nil && !c.DoneAt.IsZero() {
+		if got, err := flow.DigestForm(c.Report.Rev, []byte(x.report)); err != nil || !maps.Equal(got.Digests, c.Report.Digests) {
+			rep.add("the report was changed")
+		}
+	}
+	for _, n := range flow.Notes(events) {
 		rep.mac("the note "+n.Ref, macs, n.Ref, n.MAC)
 	}
-	return nil
 }
 
 func (rep *Report) revision(rev *revisionRow, form flow.Form, macs map[string]string) {
@@ -179,29 +294,4 @@ func (rep *Report) mac(what string, macs map[string]string, field, want string) 
 	case got != want:
 		rep.add("%s is not what the events say", what)
 	}
-}
-
-// notesOf collects the texts that events name.
-func notesOf(events []flow.Event) []flow.Note {
-	var out []flow.Note
-	add := func(n *flow.Note) {
-		if n != nil {
-			out = append(out, *n)
-		}
-	}
-	for _, ev := range events {
-		switch b := ev.Body.(type) {
-		case flow.VoteCast:
-			add(b.Note)
-		case flow.SentBack:
-			add(b.Note)
-		case flow.Resubmitted:
-			add(b.Note)
-		case flow.Commented:
-			add(&b.Note)
-		case flow.Closed:
-			add(b.Note)
-		}
-	}
-	return out
 }

@@ -38,6 +38,7 @@ type View struct {
 	SendBack   []string  // where the reader may send it back to
 	Resubmit   bool      // the reader may
 	Withdraw   bool      // the reader may
+	Whole      bool      // nothing but personal values is kept from the reader; see Service.Export
 	VerifyCode string
 	Seq        int64
 	Head       string // of the chain of events
@@ -152,7 +153,7 @@ func (v *viewer) view(summary Summary) (View, error) {
 			strip = append(strip, p)
 		}
 	}
-	out := View{Summary: summary, Requester: v.who(flow.Actor{Person: st.Requester}), Form: form.without(strip).JSON, Hidden: v.hidden,
+	out := View{Summary: summary, Whole: len(v.hidden) == 0, Requester: v.who(flow.Actor{Person: st.Requester}), Form: form.without(strip).JSON, Hidden: v.hidden,
 		Personal: sortedKeys(readApart(r.Apart)), Remarks: v.remarks(), VerifyCode: r.VerifyCode, Seq: r.Seq, Head: r.Head,
 		Version: v.def, Report: v.reportView(), SupersededBy: personID(st.By)}
 	for _, name := range sortedKeys(st.Desk) {

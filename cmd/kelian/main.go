@@ -114,17 +114,34 @@ func (migrateCmd) Run(ctx context.Context, f *config.Flags) error {
 }
 
 type auditCmd struct {
-	Verify auditVerifyCmd `cmd:"" help:"Check the whole chain; needs the database, not a running server."`
+	Verify auditVerifyCmd `cmd:"" help:"Check the whole chain in the database, or an exported request by itself; needs no running server."`
+	Key    auditKeyCmd    `cmd:"" help:"Print the public key of checkpoints and exported requests, and in whose name they are signed."`
 }
 
-type auditVerifyCmd struct{}
+type auditVerifyCmd struct {
+	Bundle string `arg:"" optional:"" help:"An exported request (….kelian.jsonl); none = the database." type:"existingfile"`
+	Key    string `help:"The signer's public key as kelian audit key prints it; none = the one in the bundle."`
+}
 
-func (auditVerifyCmd) Run(ctx context.Context, f *config.Flags) error {
+func (a auditVerifyCmd) Run(ctx context.Context, f *config.Flags) error {
+	if a.Bundle != "" {
+		return app.VerifyBundle(a.Bundle, a.Key, os.Stdout)
+	}
 	c, err := settings(f, false)
 	if err != nil {
 		return err
 	}
 	return app.VerifyAudit(ctx, c, os.Stdout)
+}
+
+type auditKeyCmd struct{}
+
+func (auditKeyCmd) Run(ctx context.Context, f *config.Flags) error {
+	v, err := values(f)
+	if err != nil {
+		return err
+	}
+	return app.PrintAuditKey(ctx, v, os.Stdout)
 }
 
 type backupCmd struct {

@@ -15,6 +15,7 @@ type workflowCmd struct {
 	Replay workflowReplayCmd `cmd:"" help:"Run past requests through a definition that is not published."`
 	Export workflowExportCmd `cmd:"" help:"Write the published definitions to a folder."`
 	Import workflowImportCmd `cmd:"" help:"Publish definitions from files."`
+	Verify workflowVerifyCmd `cmd:"" help:"Check requests against their events; needs the database, not a running server."`
 }
 
 type workflowCheckCmd struct {
@@ -84,4 +85,16 @@ func (w workflowImportCmd) Run(ctx context.Context, f *config.Flags) error {
 		return err
 	}
 	return app.ImportWorkflows(ctx, c, w.As, w.Files, os.Stdout)
+}
+
+type workflowVerifyCmd struct {
+	Requests []string `arg:"" optional:"" help:"Identifiers of requests (req_…); none = all."`
+}
+
+func (w workflowVerifyCmd) Run(ctx context.Context, f *config.Flags) error {
+	c, err := settings(f, false)
+	if err != nil {
+		return err
+	}
+	return app.VerifyWorkflows(ctx, c, w.Requests, os.Stdout)
 }

@@ -882,6 +882,7 @@ type ComplexityRoot struct {
 
 	Request struct {
 		Amends        func(childComplexity int) int
+		Bundle        func(childComplexity int) int
 		CloseOutDueAt func(childComplexity int) int
 		ClosedAt      func(childComplexity int) int
 		ClosedOutAt   func(childComplexity int) int
@@ -5311,6 +5312,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Request.Amends(childComplexity), true
+	case "Request.bundle":
+		if e.ComplexityRoot.Request.Bundle == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Request.Bundle(childComplexity), true
 	case "Request.closeOutDueAt":
 		if e.ComplexityRoot.Request.CloseOutDueAt == nil {
 			break
@@ -7975,6 +7982,11 @@ extend type Mutation {
   allocatePledge(input: AllocatePledgeInput!): PledgePayload!
   "Accepts, declines, swaps or finishes a training task."
   actOnTrainingTask(input: ActOnTrainingTaskInput!): TrainingTaskPayload!
+}
+`, BuiltIn: false},
+	{Name: "../schema/evidence.graphqls", Input: `extend type Request {
+  "Path of the signed bundle that proves how it was decided, for kelian audit verify; null where a field is hidden from you. Taking it is recorded."
+  bundle: String
 }
 `, BuiltIn: false},
 	{Name: "../schema/file.graphqls", Input: `"An uploaded file. Files are uploaded and downloaded at /files (docs/api.md)."
@@ -12023,6 +12035,8 @@ func (ec *executionContext) childFields_Request(ctx context.Context, field graph
 		return ec.fieldContext_Request_report(ctx, field)
 	case "verifyCode":
 		return ec.fieldContext_Request_verifyCode(ctx, field)
+	case "bundle":
+		return ec.fieldContext_Request_bundle(ctx, field)
 	case "files":
 		return ec.fieldContext_Request_files(ctx, field)
 	}

@@ -29,6 +29,7 @@ type RequestResolver interface {
 
 	Report(ctx context.Context, obj *model.Request) (*model.CloseOutReport, error)
 	VerifyCode(ctx context.Context, obj *model.Request) (string, error)
+	Bundle(ctx context.Context, obj *model.Request) (*string, error)
 	Files(ctx context.Context, obj *model.Request) ([]model.File, error)
 }
 type TaskResolver interface {
@@ -1820,6 +1821,29 @@ func (ec *executionContext) _Request_verifyCode(ctx context.Context, field graph
 	)
 }
 func (ec *executionContext) fieldContext_Request_verifyCode(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Request", field, true, true, "String")
+}
+
+func (ec *executionContext) _Request_bundle(ctx context.Context, field graphql.CollectedField, obj *model.Request) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Request_bundle(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Request().Bundle(ctx, obj)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *string) graphql.Marshaler {
+			return ec.marshalOString2ᚖstring(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Request_bundle(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
 	return graphql.NewScalarFieldContext("Request", field, true, true, "String")
 }
 
@@ -4203,6 +4227,12 @@ func (ec *executionContext) _Request(ctx context.Context, sel ast.SelectionSet, 
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Request_verifyCode(ctx, field, obj)
+				})
+		case "bundle":
+			out.ResolveConcurrently(ec.OperationContext, &deferred, i,
+				true, false,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Request_bundle(ctx, field, obj)
 				})
 		case "files":
 			out.ResolveConcurrently(ec.OperationContext, &deferred, i,

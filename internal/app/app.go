@@ -72,6 +72,7 @@ type App struct {
 	metrics *prometheus.Registry
 	watcher atomic.Pointer[netmon.Monitor] // of the role monitor
 	saved   chan struct{}                  // settings were saved in this process
+	refolds atomic.Int64                   // requests that this process checked against their events
 }
 
 // Options is what differs between a service, the demo and tests.
@@ -171,7 +172,7 @@ func (a *App) bind(o Options) error {
 	for _, f := range property.Facts() {
 		facts[f] = a.Property
 	}
-	a.Workflow = workflow.New(a.DB, a.Clock, a.Rules, workflow.Options{Location: loc, Facts: facts, Effects: effects(), Files: attachments{a}})
+	a.Workflow = workflow.New(a.DB, a.Clock, a.Rules, workflow.Options{Location: loc, Facts: facts, Effects: effects(), Files: attachments{a}, Signer: signer(a.Config)})
 	if err := a.bindNetmon(o); err != nil {
 		return err
 	}

@@ -47,6 +47,7 @@ func Doctor(ctx context.Context, v config.Values, out io.Writer) error {
 	examineDisk(c, add)
 	if db != nil {
 		examineFiles(ctx, db, c, add)
+		examineRequests(ctx, db, add)
 	}
 	examineMail(ctx, c, add)
 	examineHTTP(c, add)

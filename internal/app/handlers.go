@@ -32,6 +32,7 @@ func (a *App) handlers() {
 		workflow.TopicOwed:       a.onOwed,
 		workflow.TopicUnstaffed:  a.onUnstaffed,
 		workflow.TopicUndone:     a.onUndone,
+		workflow.TopicMismatch:   a.onMismatch,
 		"workflow.changed":       a.onRequest,
 		"workflow.link.code":     a.onCode,
 		"auth.reset.requested":   a.onReset,

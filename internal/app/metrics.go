@@ -6,6 +6,7 @@ import (
 
 	"kelian/internal/outbox"
 	"kelian/netmon"
+	"kelian/workflow"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -30,11 +31,13 @@ var (
 	outboxOldest = prometheus.NewDesc("kelian_outbox_oldest_seconds", "Age of the oldest due row that is not sent.", nil, nil)
 	databaseTrip = prometheus.NewDesc("kelian_database_round_trips_total", "Messages sent to the database.", nil, nil)
 	openNow      = prometheus.NewDesc("kelian_incidents_open", "Incidents that are open.", nil, nil)
+	refolds      = prometheus.NewDesc("kelian_workflow_refolds_total", "Requests that this process checked against their events.", nil, nil)
+	mismatches   = prometheus.NewDesc("kelian_workflow_mismatches", "Requests that are not what their events say.", nil, nil)
 	judgeLag     = prometheus.NewDesc("kelian_monitor_judge_lag_seconds", "Time since the newest judged epoch began; absent before the first.", nil, nil)
 )
 
 func (databaseCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{outboxRows, outboxOldest, databaseTrip, openNow, judgeLag} {
+	for _, d := range []*prometheus.Desc{outboxRows, outboxOldest, databaseTrip, openNow, judgeLag, refolds, mismatches} {
 		ch <- d
 	}
 }
@@ -46,6 +49,12 @@ func (c databaseCollector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
 	}
 	ch <- prometheus.MustNewConstMetric(databaseTrip, prometheus.CounterValue, float64(c.a.DB.Trips()))
+	ch <- prometheus.MustNewConstMetric(refolds, prometheus.CounterValue, float64(c.a.refolds.Load()))
+	if _, n, err := workflow.Mismatches(ctx, c.a.DB, 0); err != nil {
+		c.a.Log.Warn("the requests that do not add up were not counted", "error", err)
+	} else {
+		gauge(mismatches, float64(n))
+	}
 	now := c.a.Clock.Now()
 	if s, err := outbox.Measure(ctx, c.a.DB, now); err != nil {
 		c.a.Log.Warn("the outbox was not measured", "error", err)

@@ -26,6 +26,7 @@ var Retention = []jobs.Keep{
 	{What: "notifications", Table: "notification", Column: "at", Business: true, For: aYear,
 		Where: `NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.event = notification.id)
 			AND NOT EXISTS (SELECT 1 FROM to_tell WHERE to_tell.notification = notification.id)`},
+	{What: "requests once found not to be what their events say, and mended", Table: "mismatch", Column: "mended_at", Where: "mended_at IS NOT NULL", For: aYear, Business: true},
 	{What: "decision links", Table: "decision_link", Column: "expires_at", For: 90 * day, Business: true},
 	{What: "released reservations", Table: "reservation", Column: "released_at", Where: "state = 'RELEASED'", For: aYear, Business: true},
 	{What: "absences", Table: "absence", Column: "until_at", For: aYear, Business: true},
@@ -63,7 +64,7 @@ const (
 
 // Kept lists the tables that forget nothing, and why.
 var Kept = map[string]string{
-	"audit": record, "audit_seal": record, "link": record,
+	"audit": record, "audit_seal": record, "audit_checkpoint": record, "link": record,
 	"definition": record, "version": record, "request": record, "revision": record, "task": record, "decision": record, "event": record, "watcher": record, "close_out": record, "used_once": record,
 	"ticket": record, "ticket_entry": record, "assignment": record,
 	"purchase": record, "purchase_line": record, "seal_use": record, "pledge": record, "ledger_entry": record, "thanks": record,

@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"kelian/internal/audit"
 	"kelian/internal/config"
 	"kelian/internal/httpd"
 	"kelian/internal/outbox"
@@ -138,9 +139,10 @@ func (a *App) Run(ctx context.Context, roles []string) error {
 		w := &jobs.Worker{DB: a.DB, Clock: a.Clock, Redis: a.Queue, Registry: a.Registry, Log: a.Log, Timing: a.options.Timing, Handled: a.options.Handled}
 		stops = append(stops, w.Start())
 		loop(jobs.Relay{DB: a.DB, Clock: a.Clock, Redis: a.Queue, Log: a.Log, Timing: a.options.Timing}.Run)
-		loop(jobs.Sealer{DB: a.DB, Clock: a.Clock, Log: a.Log, Key: sealKey(a.Config.SecretKey), Origin: origin(a.Config), Dir: a.Config.DataDir + "/checkpoints"}.Run)
+		loop(jobs.Sealer{DB: a.DB, Clock: a.Clock, Log: a.Log, Signer: signer(a.Config), Dir: a.Config.DataDir + "/checkpoints"}.Run)
 		loop(func(ctx context.Context) { jobs.RunRetention(ctx, a.DB, a.Clock, a.Log, Retention) })
 		loop(a.purge)
+		loop(a.refold)
 	}
 	if slices.Contains(roles, RoleMonitor) {
 		stop, err := a.monitor(ctx, &wg)
@@ -254,9 +256,11 @@ func (a *App) tls() (*tls.Config, error) {
 	return &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12}, nil
 }
 
-func origin(c config.Config) string {
-	if c.PublicURL != "" {
-		return c.PublicURL
+// signer signs checkpoints and bundles in the federation's name.
+func signer(c config.Config) audit.Signer {
+	origin := c.PublicURL
+	if origin == "" {
+		origin = "kelian"
 	}
-	return "kelian"
+	return audit.Signer{Key: sealKey(c.SecretKey), Origin: origin}
 }

@@ -41,6 +41,7 @@ func (a *App) server(health *httpd.Health) (*httpd.Server, error) {
 		_, _ = w.Write([]byte(Schema()))
 	})
 	a.fileDoor(pages).Mount(mux)
+	mux.HandleFunc("GET /requests/{id}/bundle", a.bundleDoor(pages))
 	mux.Handle("/", pages)
 	return httpd.New(httpd.Options{
 		Log: a.Log, Health: health, PublicURL: a.Config.PublicURL, TrustedProxies: a.Config.TrustedProxies, CampusNets: a.Config.CampusNets,

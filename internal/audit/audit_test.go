@@ -130,21 +130,86 @@ func TestRowSlippedInIsAFault(t *testing.T) {
 	})
 }
 
+func signer() audit.Signer {
+	_, key, _ := ed25519.GenerateKey(nil)
+	return audit.Signer{Key: key, Origin: "kelian.example.edu"}
+}
+
 func TestCheckpointIsSigned(t *testing.T) {
-	db := testkit.SQLite(t)
-	record(t, db, 4)
-	sealAll(t, db)
-	pub, key, _ := ed25519.GenerateKey(nil)
-	text, size, err := audit.Checkpoint(context.Background(), db, key, "kelian.example.edu")
-	if err != nil || size != 4 {
-		t.Fatal(size, err)
-	}
-	if err := audit.CheckCheckpoint(text, pub); err != nil {
-		t.Fatal(err)
-	}
-	if err := audit.CheckCheckpoint(strings.Replace(text, "\n4\n", "\n3\n", 1), pub); err == nil {
-		t.Fatal("a changed checkpoint was believed")
-	}
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		record(t, db, 4)
+		sealAll(t, db)
+		by := signer()
+		c, err := audit.Checkpoint(context.Background(), db, by, testkit.Start)
+		if err != nil || c.Seq != 4 {
+			t.Fatal(c, err)
+		}
+		if h, err := audit.ReadCheckpoint(c.Note, by.Public()); err != nil || h.Seq != 4 || h.Origin != by.Origin || len(h.Hash) != 64 {
+			t.Fatal(h, err)
+		}
+		for name, note := range map[string]string{"size": strings.Replace(c.Note, "\n4\n", "\n3\n", 1), "origin": strings.Replace(c.Note, "kelian.", "other.", 1), "nothing": "", "text": "a\n\n— "} {
+			if _, err := audit.ReadCheckpoint(note, by.Public()); err == nil {
+				t.Errorf("a checkpoint with another %s was believed", name)
+			}
+		}
+		if _, err := audit.ReadCheckpoint(c.Note, signer().Public()); err == nil {
+			t.Error("a checkpoint was believed under another key")
+		}
+		if _, err := db.Bun().Exec(`UPDATE audit_checkpoint SET note = 'x'`); err == nil || !store.IsConstraint(err) {
+			t.Errorf("a kept checkpoint was changed: %v", err)
+		}
+	})
+}
+
+// The rows about one object are proved to stand in the chain by leaves and
+// checkpoints alone; whoever changes any of them is found out.
+func TestRowsAboutAnObjectAreProvedByLeaves(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		ctx, by, object := context.Background(), signer(), id.New()
+		about := func() {
+			_, err := store.InTx(ctx, db, store.Internal("x"), func(_ context.Context, tx *store.Tx) (int, error) {
+				audit.Record(tx, audit.Entry{Action: "test.do", Object: outbox.Ref{Kind: "req", ID: object}, At: testkit.Start})
+				return 0, nil
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		record(t, db, 3)
+		about()
+		record(t, db, 2)
+		sealAll(t, db)
+		if _, err := audit.Checkpoint(ctx, db, by, testkit.Start); err != nil { // behind seal 6
+			t.Fatal(err)
+		}
+		record(t, db, 1)
+		about()
+		about()
+		sealAll(t, db)
+		about() // not sealed
+		rows, stretches, err := audit.About(ctx, db, by, object, testkit.Start)
+		if err != nil || len(rows) != 4 || rows[0].Seal != 4 || rows[1].Seal != 8 || rows[2].Seal != 9 || rows[3].Seal != 0 || len(stretches) != 2 ||
+			len(stretches[0].Leaves) != 3 || len(stretches[1].Leaves) != 2 {
+			t.Fatalf("%+v %+v %v", rows, stretches, err)
+		}
+		verify := func(note string) (audit.Head, error) { return audit.ReadCheckpoint(note, by.Public()) }
+		leaves, faults := audit.Included(stretches, verify)
+		if len(faults) != 0 || leaves[4] != audit.Leaf(rows[0].Row) || leaves[9] != audit.Leaf(rows[2].Row) {
+			t.Fatal(leaves, faults)
+		}
+		for name, change := range map[string]func(){
+			"leaf": func() { stretches[0].Leaves[1] = stretches[0].Leaves[0] }, "from": func() { stretches[0].From++ },
+			"prev": func() { stretches[0].Prev = audit.Zero }, "cut": func() { stretches[0].Leaves = stretches[0].Leaves[:2] },
+		} {
+			kept := stretches[0]
+			kept.Leaves = append([]string(nil), kept.Leaves...)
+			change()
+			if _, faults := audit.Included(stretches, verify); len(faults) == 0 {
+				t.Errorf("a changed %s was not seen", name)
+			}
+			stretches[0] = kept
+		}
+	})
 }
 
 // disarm takes the triggers away, as somebody with the database's password could.

@@ -2,17 +2,9 @@ package audit
 
 import (
 	"context"
-	"crypto/ed25519"
 	"crypto/sha256"
-	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
-	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"kelian/internal/id"
@@ -35,14 +27,25 @@ type Seal struct {
 	At      time.Time
 }
 
-// Hash chains a row: SHA-256 over the previous hash and the row's JSON, whose
-// member order is fixed by Row and whose time is RFC 3339 in UTC.
-func Hash(prev string, r Row) string {
+// Leaf is the digest of a row: SHA-256 of its JSON, whose member order is fixed
+// by Row and whose time is RFC 3339 in UTC; hex.
+func Leaf(r Row) string {
 	r.At = r.At.UTC()
 	raw, _ := json.Marshal(r)
-	sum := sha256.Sum256(append([]byte(prev), raw...))
+	sum := sha256.Sum256(raw)
 	return hex.EncodeToString(sum[:])
 }
+
+// Chain is the hash of a seal: SHA-256 over the hash before it and the row's
+// leaf. So a row can be proved to stand in the chain by the leaves of those
+// behind it, without showing what these say.
+func Chain(prev, leaf string) string {
+	sum := sha256.Sum256([]byte(prev + leaf))
+	return hex.EncodeToString(sum[:])
+}
+
+// Hash chains a row.
+func Hash(prev string, r Row) string { return Chain(prev, Leaf(r)) }
 
 // sealBatch bounds one sealing transaction.
 const sealBatch = 500
@@ -91,46 +94,4 @@ func unsealed(ctx context.Context, q bun.IDB, db *store.DB, after id.ID) ([]Row,
 		}
 	}
 	return rows, sel.Scan(ctx)
-}
-
-// Checkpoint is the newest seal, signed, in the shape of a C2SP checkpoint
-// note: origin, size, hash, signature.
-func Checkpoint(ctx context.Context, db *store.DB, key ed25519.PrivateKey, origin string) (string, int64, error) {
-	var last Seal
-	err := db.R.NewSelect().Model(&last).OrderExpr("seq DESC").Limit(1).Scan(ctx)
-	if store.NoRows(err) {
-		return "", 0, nil
-	}
-	if err != nil {
-		return "", 0, store.Busy(err)
-	}
-	raw, err := hex.DecodeString(last.Hash)
-	if err != nil {
-		return "", 0, err
-	}
-	text := origin + "\n" + strconv.FormatInt(last.Seq, 10) + "\n" + base64.StdEncoding.EncodeToString(raw) + "\n"
-	sig := ed25519.Sign(key, []byte(text))
-	return text + "\n— " + origin + " " + base64.StdEncoding.EncodeToString(sig) + "\n", last.Seq, nil
-}
-
-// WriteCheckpoint puts the checkpoint into dir as checkpoint-<size>.
-func WriteCheckpoint(dir, text string, size int64) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return err
-	}
-	return os.WriteFile(filepath.Join(dir, fmt.Sprintf("checkpoint-%012d", size)), []byte(text), 0o600)
-}
-
-// CheckCheckpoint says whether the note was signed by the holder of the key.
-func CheckCheckpoint(note string, key ed25519.PublicKey) error {
-	text, sigLine, ok := strings.Cut(note, "\n\n— ")
-	if !ok {
-		return errors.New("audit: not a checkpoint")
-	}
-	fields := strings.Fields(sigLine)
-	sig, err := base64.StdEncoding.DecodeString(fields[len(fields)-1])
-	if err != nil || !ed25519.Verify(key, []byte(text+"\n"), sig) {
-		return errors.New("audit: the checkpoint's signature is wrong")
-	}
-	return nil
 }

@@ -115,8 +115,16 @@ CREATE TABLE audit_seal (
     at timestamptz NOT NULL
 );
 --bun:split
+CREATE TABLE audit_checkpoint (
+    seq bigint PRIMARY KEY REFERENCES audit_seal (seq),
+    note text NOT NULL,
+    at timestamptz NOT NULL
+);
+--bun:split
 CREATE FUNCTION audit_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the audit log is append-only'; END $$;
 --bun:split
 CREATE TRIGGER audit_frozen BEFORE UPDATE OR DELETE ON audit FOR EACH ROW EXECUTE FUNCTION audit_refuse();
 --bun:split
 CREATE TRIGGER audit_seal_frozen BEFORE UPDATE OR DELETE ON audit_seal FOR EACH ROW EXECUTE FUNCTION audit_refuse();
+--bun:split
+CREATE TRIGGER audit_checkpoint_frozen BEFORE UPDATE OR DELETE ON audit_checkpoint FOR EACH ROW EXECUTE FUNCTION audit_refuse();

@@ -109,6 +109,12 @@ CREATE TABLE audit_seal (
     at TIMESTAMP NOT NULL
 );
 --bun:split
+CREATE TABLE audit_checkpoint (
+    seq INTEGER PRIMARY KEY REFERENCES audit_seal (seq),
+    note TEXT NOT NULL,
+    at TIMESTAMP NOT NULL
+);
+--bun:split
 CREATE TRIGGER audit_frozen_update BEFORE UPDATE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 --bun:split
 CREATE TRIGGER audit_frozen_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
@@ -116,3 +122,7 @@ CREATE TRIGGER audit_frozen_delete BEFORE DELETE ON audit BEGIN SELECT RAISE(ABO
 CREATE TRIGGER audit_seal_frozen_update BEFORE UPDATE ON audit_seal BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
 --bun:split
 CREATE TRIGGER audit_seal_frozen_delete BEFORE DELETE ON audit_seal BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+--bun:split
+CREATE TRIGGER audit_checkpoint_frozen_update BEFORE UPDATE ON audit_checkpoint BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;
+--bun:split
+CREATE TRIGGER audit_checkpoint_frozen_delete BEFORE DELETE ON audit_checkpoint BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END;

@@ -70,6 +70,18 @@ CREATE INDEX request_amends ON request (amends) WHERE amends IS NOT NULL;
 --bun:split
 CREATE INDEX request_owes ON request (definition, unit, close_out_due) WHERE status = 'APPROVED' AND close_out_due IS NOT NULL AND closed_out_at IS NULL;
 --bun:split
+CREATE INDEX request_closed ON request (closed_at) WHERE closed_at IS NOT NULL;
+--bun:split
+CREATE TABLE mismatch (
+    request_id TEXT PRIMARY KEY REFERENCES request (id),
+    problems TEXT NOT NULL, -- one on a line; names of fields, no values
+    found_at TIMESTAMP NOT NULL,
+    checked_at TIMESTAMP NOT NULL,
+    mended_at TIMESTAMP
+);
+--bun:split
+CREATE INDEX mismatch_open ON mismatch (checked_at) WHERE mended_at IS NULL;
+--bun:split
 CREATE TABLE watcher (
     request_id TEXT NOT NULL REFERENCES request (id),
     person TEXT NOT NULL REFERENCES person (id),

@@ -1,6 +1,9 @@
 package flow
 
-import "slices"
+import (
+	"fmt"
+	"slices"
+)
 
 // Evolve applies one event and gives the new state; st is left as it was.
 func Evolve(st State, ev Event) State {
@@ -20,6 +23,20 @@ func EvolveAll(st State, events []Event) State {
 
 // Fold replays events from nothing.
 func Fold(events []Event) State { return EvolveAll(State{}, events) }
+
+// Replay is Fold for events that anybody may have written: those that cannot
+// follow each other are an error that names the first.
+func Replay(events []Event) (st State, err error) {
+	defer func() {
+		if recover() != nil {
+			err = fmt.Errorf("flow: event %d cannot follow those before it", st.Seq+1)
+		}
+	}()
+	for _, ev := range events {
+		st = Evolve(st, ev)
+	}
+	return st, nil
+}
 
 func (s *State) apply(ev Event) {
 	s.Seq++

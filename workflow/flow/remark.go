@@ -128,3 +128,40 @@ func (r *run) copyTo(who []Elector, note *Note) {
 		r.emit(Copied{People: people, Note: note})
 	}
 }
+
+// Notes collects the texts that events name, in order.
+func Notes(events []Event) []Note {
+	var out []Note
+	add := func(n *Note) {
+		if n != nil {
+			out = append(out, *n)
+		}
+	}
+	for _, ev := range events {
+		switch b := ev.Body.(type) {
+		case VoteCast:
+			add(b.Note)
+		case SentBack:
+			add(b.Note)
+		case Resubmitted:
+			add(b.Note)
+		case Commented:
+			add(&b.Note)
+		case Closed:
+			add(b.Note)
+		case Transferred:
+			add(b.Note)
+		case SignersAdded:
+			add(b.Note)
+		case Copied:
+			add(b.Note)
+		case Resolved:
+			add(b.Note)
+		case ClosedOut:
+			add(b.Note)
+		case Migrated:
+			add(b.Note)
+		}
+	}
+	return out
+}
