@@ -40,7 +40,7 @@ var scopes = map[string]string{
 	"Query.node": "", "Query.nodes": "",
 	"Query.workflows": "workflow:read", "Query.requests": "workflow:read", "Query.inbox": "workflow:read",
 	"Query.requestSheet": "workflow:read", "Query.inboxSheet": "workflow:read", "Query.incidentSheet": "netmon:read",
-	"Query.forecast": "workflow:read", "Query.forecastEdit": "workflow:read", "Query.forecastPart": "workflow:read", "Query.cloneForm": "workflow:read", "Query.workflowDiagram": "workflow:read", "Query.checkWorkflow": "workflow:read", "Query.workflowReport": "workflow:read",
+	"Query.forecast": "workflow:read", "Query.forecastEdit": "workflow:read", "Query.forecastPart": "workflow:read", "Query.cloneForm": "workflow:read", "Query.workflowDiagram": "workflow:read", "Query.checkWorkflow": "workflow:read", "Query.workflowInsight": "workflow:read", "Query.workflowReport": "workflow:read",
 	"Query.workflowVersions": "workflow:read", "Query.workflowDiff": "workflow:read", "Query.migrationPreview": "workflow:read", "Query.workflowReplay": "workflow:read",
 	"Query.hosts": "netmon:read", "Query.checks": "netmon:read", "Query.incidents": "netmon:read",
 	"Query.repairTickets": "repair:read",

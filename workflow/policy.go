@@ -40,13 +40,16 @@ func Rules() []org.Rule {
 		{Action: "workflow.publish", Who: "office.head"},
 		{Action: "workflow.publish", Who: "league.secretary"},
 		{Action: "workflow.publish", Who: "league.teacher"},
+		{Action: "workflow.insight.read", Who: "office.*"},
+		{Action: "workflow.insight.read", Who: "*.head", Guard: over, Zh: "本单位维护的流程；其他流程只计本单位及下属单位的申请", En: "of a workflow that the own unit keeps; of others the requests of the own unit and its parts"},
+		{Action: "workflow.insight.read", Who: "*.chair", Guard: over, Zh: "本单位及下属单位的申请", En: "requests of the own unit and its parts"},
 		{Action: "workflow.read", Who: org.Owner},
 		{Action: "workflow.read", Who: org.Assignee, Zh: "被问到的人", En: "whoever is or was asked"},
 		{Action: "workflow.read", Who: "*.head", Guard: over, Zh: "本单位及下属单位的申请", En: "requests of the own unit and its parts"},
 		{Action: "workflow.read", Who: "*.chair", Guard: over, Zh: "本单位及下属单位的申请", En: "requests of the own unit and its parts"},
 	}
 	for _, who := range everywhere {
-		rules = append(rules, org.Rule{Action: "workflow.read", Who: who})
+		rules = append(rules, org.Rule{Action: "workflow.read", Who: who}, org.Rule{Action: "workflow.insight.read", Who: who})
 	}
 	return rules
 }

@@ -120,7 +120,7 @@ func (s *Service) checkWhole(x *storedRequest) Report {
 	if rep.Events, rep.Head = len(events), r.Head; rep.Events == 0 || x.events[len(x.events)-1].Hash != r.Head {
 		rep.add("the head of the request is not the hash of its last event")
 	}
-	folded, err := flow.Replay(events)
+	folded, err := flow.Refold(events)
 	if err != nil {
 		rep.add("%v", err)
 		return rep

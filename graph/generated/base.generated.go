@@ -132,6 +132,7 @@ type QueryResolver interface {
 	Verify(ctx context.Context, code string) (*model.Verification, error)
 	AccountLink(ctx context.Context, token string) (*model.AccountLink, error)
 	PendingClaims(ctx context.Context) ([]model.PendingClaim, error)
+	WorkflowInsight(ctx context.Context, workflow string, term *string, from *time.Time, to *time.Time, unit *string) (model.WorkflowInsight, error)
 	WorkflowVersions(ctx context.Context, key string) ([]model.WorkflowVersion, error)
 	WorkflowDiff(ctx context.Context, key *string, from *int, to *int, yaml *string) (model.WorkflowDiff, error)
 	MigrationPreview(ctx context.Context, plan model.MigrationPlan, first *int, after *string) (model.MigrationPreview, error)
@@ -1966,6 +1967,52 @@ func (ec *executionContext) field_Query_workflowDiff_args(ctx context.Context, r
 		return nil, err
 	}
 	args["yaml"] = arg3
+	return args, nil
+}
+
+func (ec *executionContext) field_Query_workflowInsight_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "workflow",
+		func(ctx context.Context, v any) (string, error) {
+			return ec.unmarshalNString2string(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["workflow"] = arg0
+	arg1, err := graphql.ProcessArgField(ctx, rawArgs, "term",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["term"] = arg1
+	arg2, err := graphql.ProcessArgField(ctx, rawArgs, "from",
+		func(ctx context.Context, v any) (*time.Time, error) {
+			return ec.unmarshalOTime2ᚖtimeᚐTime(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["from"] = arg2
+	arg3, err := graphql.ProcessArgField(ctx, rawArgs, "to",
+		func(ctx context.Context, v any) (*time.Time, error) {
+			return ec.unmarshalOTime2ᚖtimeᚐTime(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["to"] = arg3
+	arg4, err := graphql.ProcessArgField(ctx, rawArgs, "unit",
+		func(ctx context.Context, v any) (*string, error) {
+			return ec.unmarshalOString2ᚖstring(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["unit"] = arg4
 	return args, nil
 }
 
@@ -6956,6 +7003,50 @@ func (ec *executionContext) fieldContext_Query_pendingClaims(_ context.Context, 
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_workflowInsight(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_workflowInsight(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Query().WorkflowInsight(ctx, fc.Args["workflow"].(string), fc.Args["term"].(*string), fc.Args["from"].(*time.Time), fc.Args["to"].(*time.Time), fc.Args["unit"].(*string))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.WorkflowInsight) graphql.Marshaler {
+			return ec.marshalNWorkflowInsight2kelianᚋgraphᚋmodelᚐWorkflowInsight(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_workflowInsight(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Query",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_WorkflowInsight(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Query_workflowInsight_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
 func (ec *executionContext) _Query_workflowVersions(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -9328,6 +9419,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_pendingClaims(ctx, field)
+				})
+		case "workflowInsight":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_workflowInsight(ctx, field)
 				})
 		case "workflowVersions":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,

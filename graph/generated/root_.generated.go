@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"kelian/graph/model"
 	"sync/atomic"
+	"time"
 
 	"github.com/99designs/gqlgen/graphql"
 	gqlparser "github.com/vektah/gqlparser/v2"
@@ -790,6 +791,7 @@ type ComplexityRoot struct {
 		Viewer             func(childComplexity int) int
 		WorkflowDiagram    func(childComplexity int, key string, format *model.DiagramFormat) int
 		WorkflowDiff       func(childComplexity int, key *string, from *int, to *int, yaml *string) int
+		WorkflowInsight    func(childComplexity int, workflow string, term *string, from *time.Time, to *time.Time, unit *string) int
 		WorkflowReplay     func(childComplexity int, yaml string, requests *int) int
 		WorkflowReport     func(childComplexity int, key string) int
 		WorkflowVersions   func(childComplexity int, key string) int
@@ -1129,6 +1131,16 @@ type ComplexityRoot struct {
 		Title     func(childComplexity int) int
 	}
 
+	StepInsight struct {
+		MedianHours func(childComplexity int) int
+		Name        func(childComplexity int) int
+		Overdue     func(childComplexity int) int
+		P90Hours    func(childComplexity int) int
+		Requests    func(childComplexity int) int
+		Share       func(childComplexity int) int
+		Title       func(childComplexity int) int
+	}
+
 	StepRef struct {
 		Name  func(childComplexity int) int
 		Title func(childComplexity int) int
@@ -1369,6 +1381,29 @@ type ComplexityRoot struct {
 		Text     func(childComplexity int) int
 		To       func(childComplexity int) int
 		Workflow func(childComplexity int) int
+	}
+
+	WorkflowInsight struct {
+		Approved    func(childComplexity int) int
+		Bottleneck  func(childComplexity int) int
+		From        func(childComplexity int) int
+		MedianHours func(childComplexity int) int
+		Open        func(childComplexity int) int
+		Overdue     func(childComplexity int) int
+		P90Hours    func(childComplexity int) int
+		Rejected    func(childComplexity int) int
+		Requests    func(childComplexity int) int
+		ReworkRate  func(childComplexity int) int
+		Reworked    func(childComplexity int) int
+		SendBacks   func(childComplexity int) int
+		Steps       func(childComplexity int) int
+		Stopped     func(childComplexity int) int
+		Superseded  func(childComplexity int) int
+		Term        func(childComplexity int) int
+		Title       func(childComplexity int) int
+		To          func(childComplexity int) int
+		Withdrawn   func(childComplexity int) int
+		Workflow    func(childComplexity int) int
 	}
 
 	WorkflowReplay struct {
@@ -4949,6 +4984,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.WorkflowDiff(childComplexity, args["key"].(*string), args["from"].(*int), args["to"].(*int), args["yaml"].(*string)), true
+	case "Query.workflowInsight":
+		if e.ComplexityRoot.Query.WorkflowInsight == nil {
+			break
+		}
+
+		args, err := ec.field_Query_workflowInsight_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.WorkflowInsight(childComplexity, args["workflow"].(string), args["term"].(*string), args["from"].(*time.Time), args["to"].(*time.Time), args["unit"].(*string)), true
 	case "Query.workflowReplay":
 		if e.ComplexityRoot.Query.WorkflowReplay == nil {
 			break
@@ -6290,6 +6336,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Step.Title(childComplexity), true
 
+	case "StepInsight.medianHours":
+		if e.ComplexityRoot.StepInsight.MedianHours == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepInsight.MedianHours(childComplexity), true
+	case "StepInsight.name":
+		if e.ComplexityRoot.StepInsight.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepInsight.Name(childComplexity), true
+	case "StepInsight.overdue":
+		if e.ComplexityRoot.StepInsight.Overdue == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepInsight.Overdue(childComplexity), true
+	case "StepInsight.p90Hours":
+		if e.ComplexityRoot.StepInsight.P90Hours == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepInsight.P90Hours(childComplexity), true
+	case "StepInsight.requests":
+		if e.ComplexityRoot.StepInsight.Requests == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepInsight.Requests(childComplexity), true
+	case "StepInsight.share":
+		if e.ComplexityRoot.StepInsight.Share == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepInsight.Share(childComplexity), true
+	case "StepInsight.title":
+		if e.ComplexityRoot.StepInsight.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.StepInsight.Title(childComplexity), true
+
 	case "StepRef.name":
 		if e.ComplexityRoot.StepRef.Name == nil {
 			break
@@ -7214,6 +7303,127 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.WorkflowDiff.Workflow(childComplexity), true
+
+	case "WorkflowInsight.approved":
+		if e.ComplexityRoot.WorkflowInsight.Approved == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.Approved(childComplexity), true
+	case "WorkflowInsight.bottleneck":
+		if e.ComplexityRoot.WorkflowInsight.Bottleneck == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.Bottleneck(childComplexity), true
+	case "WorkflowInsight.from":
+		if e.ComplexityRoot.WorkflowInsight.From == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.From(childComplexity), true
+	case "WorkflowInsight.medianHours":
+		if e.ComplexityRoot.WorkflowInsight.MedianHours == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.MedianHours(childComplexity), true
+	case "WorkflowInsight.open":
+		if e.ComplexityRoot.WorkflowInsight.Open == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.Open(childComplexity), true
+	case "WorkflowInsight.overdue":
+		if e.ComplexityRoot.WorkflowInsight.Overdue == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.Overdue(childComplexity), true
+	case "WorkflowInsight.p90Hours":
+		if e.ComplexityRoot.WorkflowInsight.P90Hours == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.P90Hours(childComplexity), true
+	case "WorkflowInsight.rejected":
+		if e.ComplexityRoot.WorkflowInsight.Rejected == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.Rejected(childComplexity), true
+	case "WorkflowInsight.requests":
+		if e.ComplexityRoot.WorkflowInsight.Requests == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.Requests(childComplexity), true
+	case "WorkflowInsight.reworkRate":
+		if e.ComplexityRoot.WorkflowInsight.ReworkRate == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.ReworkRate(childComplexity), true
+	case "WorkflowInsight.reworked":
+		if e.ComplexityRoot.WorkflowInsight.Reworked == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.Reworked(childComplexity), true
+	case "WorkflowInsight.sendBacks":
+		if e.ComplexityRoot.WorkflowInsight.SendBacks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.SendBacks(childComplexity), true
+	case "WorkflowInsight.steps":
+		if e.ComplexityRoot.WorkflowInsight.Steps == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.Steps(childComplexity), true
+	case "WorkflowInsight.stopped":
+		if e.ComplexityRoot.WorkflowInsight.Stopped == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.Stopped(childComplexity), true
+	case "WorkflowInsight.superseded":
+		if e.ComplexityRoot.WorkflowInsight.Superseded == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.Superseded(childComplexity), true
+	case "WorkflowInsight.term":
+		if e.ComplexityRoot.WorkflowInsight.Term == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.Term(childComplexity), true
+	case "WorkflowInsight.title":
+		if e.ComplexityRoot.WorkflowInsight.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.Title(childComplexity), true
+	case "WorkflowInsight.to":
+		if e.ComplexityRoot.WorkflowInsight.To == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.To(childComplexity), true
+	case "WorkflowInsight.withdrawn":
+		if e.ComplexityRoot.WorkflowInsight.Withdrawn == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.Withdrawn(childComplexity), true
+	case "WorkflowInsight.workflow":
+		if e.ComplexityRoot.WorkflowInsight.Workflow == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.Workflow(childComplexity), true
 
 	case "WorkflowReplay.bounded":
 		if e.ComplexityRoot.WorkflowReplay.Bounded == nil {
@@ -8266,6 +8476,68 @@ extend type Mutation {
   claimAccount(input: ClaimAccountInput!): DonePayload!
   "Opens accounts and begins tenures, or puts claims back. Asks for the password (confirmPassword)."
   confirmClaims(input: ConfirmClaimsInput!): ConfirmClaimsPayload!
+}
+`, BuiltIn: false},
+	{Name: "../schema/insight.graphqls", Input: `extend type Query {
+  "How a kind of request went: supervision, the office, the federation's leaders, the League and the head of the unit that keeps the workflow count all of it; who leads a unit counts the unit's own. Counted are the requests opened in the named term, else between from and to, else in the present term (outside of terms: in the last half year)."
+  workflowInsight(
+    "Key of a published workflow."
+    workflow: String!
+    "Name of a term of the university's calendar."
+    term: String
+    "With to, at most three years later; it counts, to does not."
+    from: Time
+    to: Time
+    "Code of a unit: its requests and those of its parts."
+    unit: String
+  ): WorkflowInsight!
+}
+
+"How a kind of request went. Hours are those of requests that were approved or rejected, from opening to decision; a percentile is the smallest time that so many of them did not exceed, null where there is none."
+type WorkflowInsight {
+  workflow: String!
+  title: Text!
+  "Null when it was asked by dates or there is no term now."
+  term: String
+  from: Time!
+  to: Time!
+  requests: Int!
+  "Open, or sent back to the requester."
+  open: Int!
+  approved: Int!
+  rejected: Int!
+  withdrawn: Int!
+  stopped: Int!
+  "An approved amendment took their place."
+  superseded: Int!
+  medianHours: Float
+  p90Hours: Float
+  "Requests that were sent back, or sent in again by their requester."
+  reworked: Int!
+  "The part of all requests that was reworked, 0 to 1."
+  reworkRate: Float!
+  "How often one was sent back, all together."
+  sendBacks: Int!
+  "Requests of which a task was answered late or is late now."
+  overdue: Int!
+  "Name of the step with the longest median; null when nothing was decided."
+  bottleneck: String
+  "In the order of the workflow; steps that only an earlier version had come last."
+  steps: [StepInsight!]!
+}
+
+"One step of the workflow; its hours in a request are those of all its rounds together."
+type StepInsight {
+  name: String!
+  title: Text!
+  "Decided requests that came through it."
+  requests: Int!
+  medianHours: Float
+  p90Hours: Float
+  "Its median as a part of the median of the whole; steps asked at the same time each have their own."
+  share: Float!
+  "Tasks that were answered late or are late now."
+  overdue: Int!
 }
 `, BuiltIn: false},
 	{Name: "../schema/lifecycle.graphqls", Input: `extend type Query {
@@ -12459,6 +12731,26 @@ func (ec *executionContext) childFields_Step(ctx context.Context, field graphql.
 	return nil, fmt.Errorf("no field named %q was found under type Step", field.Name)
 }
 
+func (ec *executionContext) childFields_StepInsight(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_StepInsight_name(ctx, field)
+	case "title":
+		return ec.fieldContext_StepInsight_title(ctx, field)
+	case "requests":
+		return ec.fieldContext_StepInsight_requests(ctx, field)
+	case "medianHours":
+		return ec.fieldContext_StepInsight_medianHours(ctx, field)
+	case "p90Hours":
+		return ec.fieldContext_StepInsight_p90Hours(ctx, field)
+	case "share":
+		return ec.fieldContext_StepInsight_share(ctx, field)
+	case "overdue":
+		return ec.fieldContext_StepInsight_overdue(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type StepInsight", field.Name)
+}
+
 func (ec *executionContext) childFields_StepRef(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "name":
@@ -12927,6 +13219,52 @@ func (ec *executionContext) childFields_WorkflowDiff(ctx context.Context, field 
 		return ec.fieldContext_WorkflowDiff_changes(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type WorkflowDiff", field.Name)
+}
+
+func (ec *executionContext) childFields_WorkflowInsight(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "workflow":
+		return ec.fieldContext_WorkflowInsight_workflow(ctx, field)
+	case "title":
+		return ec.fieldContext_WorkflowInsight_title(ctx, field)
+	case "term":
+		return ec.fieldContext_WorkflowInsight_term(ctx, field)
+	case "from":
+		return ec.fieldContext_WorkflowInsight_from(ctx, field)
+	case "to":
+		return ec.fieldContext_WorkflowInsight_to(ctx, field)
+	case "requests":
+		return ec.fieldContext_WorkflowInsight_requests(ctx, field)
+	case "open":
+		return ec.fieldContext_WorkflowInsight_open(ctx, field)
+	case "approved":
+		return ec.fieldContext_WorkflowInsight_approved(ctx, field)
+	case "rejected":
+		return ec.fieldContext_WorkflowInsight_rejected(ctx, field)
+	case "withdrawn":
+		return ec.fieldContext_WorkflowInsight_withdrawn(ctx, field)
+	case "stopped":
+		return ec.fieldContext_WorkflowInsight_stopped(ctx, field)
+	case "superseded":
+		return ec.fieldContext_WorkflowInsight_superseded(ctx, field)
+	case "medianHours":
+		return ec.fieldContext_WorkflowInsight_medianHours(ctx, field)
+	case "p90Hours":
+		return ec.fieldContext_WorkflowInsight_p90Hours(ctx, field)
+	case "reworked":
+		return ec.fieldContext_WorkflowInsight_reworked(ctx, field)
+	case "reworkRate":
+		return ec.fieldContext_WorkflowInsight_reworkRate(ctx, field)
+	case "sendBacks":
+		return ec.fieldContext_WorkflowInsight_sendBacks(ctx, field)
+	case "overdue":
+		return ec.fieldContext_WorkflowInsight_overdue(ctx, field)
+	case "bottleneck":
+		return ec.fieldContext_WorkflowInsight_bottleneck(ctx, field)
+	case "steps":
+		return ec.fieldContext_WorkflowInsight_steps(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WorkflowInsight", field.Name)
 }
 
 func (ec *executionContext) childFields_WorkflowReplay(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

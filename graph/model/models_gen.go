@@ -1914,6 +1914,20 @@ type Step struct {
 	Overdue bool     `json:"overdue"`
 }
 
+// One step of the workflow; its hours in a request are those of all its rounds together.
+type StepInsight struct {
+	Name  string `json:"name"`
+	Title Text   `json:"title"`
+	// Decided requests that came through it.
+	Requests    int      `json:"requests"`
+	MedianHours *float64 `json:"medianHours,omitempty"`
+	P90Hours    *float64 `json:"p90Hours,omitempty"`
+	// Its median as a part of the median of the whole; steps asked at the same time each have their own.
+	Share float64 `json:"share"`
+	// Tasks that were answered late or are late now.
+	Overdue int `json:"overdue"`
+}
+
 type StepMove struct {
 	// A step of an older version.
 	From string `json:"from"`
@@ -2292,6 +2306,39 @@ type WorkflowDiff struct {
 	// For people, in the reader's language, a line for each change.
 	Text    string           `json:"text"`
 	Changes []WorkflowChange `json:"changes"`
+}
+
+// How a kind of request went. Hours are those of requests that were approved or rejected, from opening to decision; a percentile is the smallest time that so many of them did not exceed, null where there is none.
+type WorkflowInsight struct {
+	Workflow string `json:"workflow"`
+	Title    Text   `json:"title"`
+	// Null when it was asked by dates or there is no term now.
+	Term     *string   `json:"term,omitempty"`
+	From     time.Time `json:"from"`
+	To       time.Time `json:"to"`
+	Requests int       `json:"requests"`
+	// Open, or sent back to the requester.
+	Open      int `json:"open"`
+	Approved  int `json:"approved"`
+	Rejected  int `json:"rejected"`
+	Withdrawn int `json:"withdrawn"`
+	Stopped   int `json:"stopped"`
+	// An approved amendment took their place.
+	Superseded  int      `json:"superseded"`
+	MedianHours *float64 `json:"medianHours,omitempty"`
+	P90Hours    *float64 `json:"p90Hours,omitempty"`
+	// Requests that were sent back, or sent in again by their requester.
+	Reworked int `json:"reworked"`
+	// The part of all requests that was reworked, 0 to 1.
+	ReworkRate float64 `json:"reworkRate"`
+	// How often one was sent back, all together.
+	SendBacks int `json:"sendBacks"`
+	// Requests of which a task was answered late or is late now.
+	Overdue int `json:"overdue"`
+	// Name of the step with the longest median; null when nothing was decided.
+	Bottleneck *string `json:"bottleneck,omitempty"`
+	// In the order of the workflow; steps that only an earlier version had come last.
+	Steps []StepInsight `json:"steps"`
 }
 
 // What past requests meet under a text, compared with the version that they are pinned to. Both are run by the deciding function, in the directory of the day of the request and with the answers that were given.

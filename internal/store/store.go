@@ -117,6 +117,14 @@ func (db *DB) Before(expr string, d time.Duration) bun.Safe {
 	return bun.Safe(fmt.Sprintf("strftime('%%Y-%%m-%%d %%H:%%M:%%f000+00:00',%s,'%+.3f seconds')", expr, -d.Seconds()))
 }
 
+// Seconds is SQL for the whole seconds from one time to another.
+func (db *DB) Seconds(from, to string) bun.Safe {
+	if db.Postgres() {
+		return bun.Safe(fmt.Sprintf("CAST(EXTRACT(EPOCH FROM %s - %s) AS bigint)", to, from))
+	}
+	return bun.Safe(fmt.Sprintf("CAST(round((julianday(%s) - julianday(%s)) * 86400) AS INTEGER)", to, from))
+}
+
 // Lock is SQL that locks the selected rows until the transaction ends. SQLite
 // needs none: its writer is alone.
 func (db *DB) Lock(skip bool) bun.Safe {

@@ -254,6 +254,26 @@ func (c *Calendar) termOn(day int) *term {
 	return nil
 }
 
+// Terms lists the terms that the university has told, in order.
+func (c *Calendar) Terms() []Term {
+	out := make([]Term, len(c.terms))
+	for i, t := range c.terms {
+		out[i] = t.Term
+	}
+	return out
+}
+
+// TermNamed gives when the term of that name begins, and the moment after its
+// last day.
+func (c *Calendar) TermNamed(name string) (from, to time.Time, ok bool) {
+	for _, t := range c.terms {
+		if t.Name == name {
+			return c.minute(t.first, 0).UTC(), c.minute(t.next, 0).UTC(), true
+		}
+	}
+	return from, to, false
+}
+
 // HasTerms says whether the university has told any term.
 func (c *Calendar) HasTerms() bool { return len(c.terms) > 0 }
 

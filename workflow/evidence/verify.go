@@ -138,7 +138,7 @@ func (f *Finding) chain(b *reading) (flow.State, bool) {
 	} else if hex.EncodeToString(head[:]) != b.Request.Head {
 		f.fault("request: /head is not the hash of the last event")
 	}
-	st, err := flow.Replay(events)
+	st, err := flow.Refold(events)
 	if err != nil {
 		f.fault("%s", strings.TrimPrefix(err.Error(), "flow: "))
 		return st, false

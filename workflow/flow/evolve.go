@@ -24,9 +24,9 @@ func EvolveAll(st State, events []Event) State {
 // Fold replays events from nothing.
 func Fold(events []Event) State { return EvolveAll(State{}, events) }
 
-// Replay is Fold for events that anybody may have written: those that cannot
+// Refold is Fold for events that anybody may have written: those that cannot
 // follow each other are an error that names the first.
-func Replay(events []Event) (st State, err error) {
+func Refold(events []Event) (st State, err error) {
 	defer func() {
 		if recover() != nil {
 			err = fmt.Errorf("flow: event %d cannot follow those before it", st.Seq+1)
