@@ -80,6 +80,15 @@ func (r *run) escalate(step, to string) error {
 	weight := r.st.Tally(step).Open
 	r.emit(Escalated{Step: step, Round: ss.Round, To: to, Void: r.openTasks(step),
 		Tasks: r.alternatives(ss, electors, weight, ByEscalate), Excluded: excluded})
+	return r.enlarged(step)
+}
+
+// enlarged judges a step whose electorate was too small for its rule until now:
+// what was decided before may settle it.
+func (r *run) enlarged(step string) error {
+	if r.judge(step); r.st.Step(step).Status != StepOpen {
+		return r.advance()
+	}
 	return nil
 }
 
@@ -97,10 +106,11 @@ func (r *run) widen(step, to string) error {
 			tasks = append(tasks, Opening{Task: taskID(ss.Name, ss.Round, ss.Tasks+1+len(tasks)), Elector: e, Origin: ByWiden})
 		}
 	}
-	if len(tasks) > 0 {
-		r.emit(Widened{Step: step, Round: ss.Round, To: to, Tasks: tasks, Excluded: excluded})
+	if len(tasks) == 0 {
+		return nil
 	}
-	return nil
+	r.emit(Widened{Step: step, Round: ss.Round, To: to, Tasks: tasks, Excluded: excluded})
+	return r.enlarged(step)
 }
 
 // asked says that the person has a task of the step's round that is not void.
