@@ -77,7 +77,7 @@ func stepOf(s workflow.StepView) model.Step {
 
 func (r *Resolver) decision(ctx context.Context, step string, d *workflow.DecisionView) model.Decision {
 	out := model.Decision{ID: d.ID.TypeID("dec"), Step: step, By: r.personOrNil(ctx, d.By.Person, d.By.Name), Seat: d.By.Seat,
-		Verdict: model.Verdict(strings.ToUpper(string(d.Verdict))), Comment: d.Comment, At: d.At, FormRev: d.CastRev,
+		Verdict: model.Verdict(strings.ToUpper(string(d.Verdict))), Comment: d.Comment, At: d.At, FormRev: d.CastRev, Score: d.Score,
 		Lapsed: !d.Live && d.Verdict != flow.Return}
 	if d.Carried {
 		out.CarriedFrom = &d.CastRev

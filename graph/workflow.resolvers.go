@@ -32,7 +32,7 @@ func (r *mutationResolver) DecideTask(ctx context.Context, input model.DecideTas
 	var out workflow.Outcome
 	if err == nil {
 		out, err = r.Workflow.Decide(ctx, under(ctx, input.Seat), workflow.DecideInput{Task: task, Fields: fields, Verdict: workflow.Verdict(input.Verdict), To: or(input.To),
-			Mode: sendBackModes[or(input.Again)], Comment: or(input.Comment), FormRev: input.FormRev, IdempotencyKey: input.IdempotencyKey})
+			Mode: sendBackModes[or(input.Again)], Comment: or(input.Comment), FormRev: input.FormRev, Score: input.Score, IdempotencyKey: input.IdempotencyKey})
 	}
 	return r.requestPayload(ctx, out, err, "mode", "again")
 }

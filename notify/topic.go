@@ -79,6 +79,12 @@ var templates = map[string]template{
 	"workflow.stopped": {
 		words{"已叫停：{title}", "《{title}》已被叫停，相关预约已释放。"},
 		words{"Stopped: {title}", "“{title}” was stopped and its reservations released."}},
+	"workflow.moved": {
+		words{"期限有调整：{title}", "《{title}》的办理期限按新的校历或放假安排调整为 {until}。"},
+		words{"Another due time: {title}", "By the new calendar or holidays “{title}” is now due {until}."}},
+	"workflow.expired": {
+		words{"申请已过期：{title}", "《{title}》到期日前没有办完，已自动关闭，无需再处理；仍要办理请重新申请。"},
+		words{"Expired: {title}", "“{title}” was not decided by the day it was for and is closed; nothing is left to do. Ask again if it is still wanted."}},
 	"workflow.owed": {
 		words{"该结项了：{title}", "《{title}》结束后请按时提交结项材料。"},
 		words{"Close it out: {title}", "Hand in the report on “{title}” in time."}},

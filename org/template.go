@@ -20,7 +20,8 @@ type SeatSpec struct {
 
 // Template is a university's science and technology federation: the League
 // Committee above it, five departments, two technical sections, the colleges'
-// departments and thirteen societies. The university renames what it calls
+// departments, thirteen societies, and the security office, which is asked by
+// link. The university renames what it calls
 // otherwise; the codes stay.
 func Template() []UnitSpec {
 	head := SeatSpec{Head, Text{"部长", "Head"}, 1}
@@ -51,7 +52,9 @@ func Template() []UnitSpec {
 		section("technical.maintenance", Text{"维修部", "Maintenance"}, SeatSpec{Technician, Text{"维修技术员", "Technician"}, 60}),
 		section("technical.information", Text{"信息中心", "Information centre"}, SeatSpec{Technician, Text{"网络技术员", "Network technician"}, 30}),
 	}
-	return append(append(units, colleges()...), societies()...)
+	outside := UnitSpec{Code: "outside.security_office", Kind: Outside, Name: Text{"保卫处", "Security Office"}, Short: Text{"保卫处", "Security"},
+		Seats: []SeatSpec{{Head, Text{"负责人", "Head"}, 2}}}
+	return append(append(append(units, colleges()...), societies()...), outside)
 }
 
 func colleges() []UnitSpec {

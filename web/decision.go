@@ -72,7 +72,7 @@ func (c *call) decisionPost() error {
 	}
 	verdict, err := c.opinion(c.in("act"))
 	if err == nil {
-		_, err = c.Workflow.DecideByLink(c.ctx(), c.actor, workflow.LinkDecision{Token: token, Verdict: verdict, To: c.in("to"), Comment: c.in("comment"), Code: c.in("code"), IdempotencyKey: c.key()})
+		_, err = c.Workflow.DecideByLink(c.ctx(), c.actor, workflow.LinkDecision{Token: token, Verdict: verdict, To: c.in("to"), Comment: c.in("comment"), Code: c.in("code"), Score: c.score(), IdempotencyKey: c.key()})
 	}
 	if err != nil {
 		return c.refused(err, c.decision)

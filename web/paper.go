@@ -108,7 +108,7 @@ func (c *call) enterPaper(desk workflow.PaperDesk) error {
 	if err != nil {
 		return err
 	}
-	in := workflow.PaperInput{Task: task, Verdict: verdict, To: c.in("to"), Comment: c.in("comment"), FormRev: rev, ScanSHA256: c.in("scan/sha256"), IdempotencyKey: c.key()}
+	in := workflow.PaperInput{Task: task, Verdict: verdict, To: c.in("to"), Comment: c.in("comment"), FormRev: rev, Score: c.score(), ScanSHA256: c.in("scan/sha256"), IdempotencyKey: c.key()}
 	if in.Scan, err = id.Parse(file.RefFile, c.in("scan/file")); err != nil {
 		return fault.Input("scan", "请拍下或选择签字页", "photograph or choose the signed page")
 	}

@@ -28,6 +28,7 @@ type requestPage struct {
 	PersonalShown []shownField  // after "show", which is recorded
 	Changes       []shownChange // what a stale answer did not know
 	Abstain       bool
+	Points        int // the most that the reader gives; 0: none
 	Told          []notify.DeliveryView
 	Strong        bool
 	CanClone      bool
@@ -136,7 +137,9 @@ func (c *call) fillRequest(d *requestPage, v *workflow.View) error {
 		return err
 	}
 	for _, st := range v.Steps {
-		d.Abstain = d.Abstain || st.Name == v.Mine.Step && st.Rule.Abstain
+		if st.Name == v.Mine.Step {
+			d.Abstain, d.Points = st.Rule.Abstain, st.Rule.Score
+		}
 	}
 	if len(d.Revs) > 0 {
 		d.Changed = d.Revs[0].Changes

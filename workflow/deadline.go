@@ -106,7 +106,7 @@ func (s *Service) systemSince(ctx context.Context, since time.Time, cmd store.Co
 		if err != nil {
 			return Outcome{}, err
 		}
-		if t.st.Status != flow.Open && t.st.Status != flow.Approved {
+		if t.st.Status.Final() && t.st.Status != flow.Approved {
 			return t.outcome(), nil
 		}
 		if err := move(t, ctx); err != nil {

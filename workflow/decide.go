@@ -38,6 +38,7 @@ type DecideInput struct {
 	Comment        string
 	FormRev        int
 	Fields         map[string]any
+	Score          *int // where the step's rule asks for points; nil: none
 	IdempotencyKey string
 }
 
@@ -114,7 +115,7 @@ func (t *thread) decide(ctx context.Context, actor org.Actor, in DecideInput, by
 			return Outcome{}, fault.Missing()
 		}
 	}
-	cast := flow.Cast{By: by, Task: task.ID, Verdict: verdicts[in.Verdict], FormRev: in.FormRev, Proved: proved}
+	cast := flow.Cast{By: by, Task: task.ID, Verdict: verdicts[in.Verdict], FormRev: in.FormRev, Proved: proved, Score: in.Score}
 	if mine && len(in.Fields) > 0 && in.FormRev == t.st.Rev() {
 		if err := t.fillIn(ctx, in.Fields, &cast); err != nil {
 			return Outcome{}, err

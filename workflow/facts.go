@@ -42,7 +42,7 @@ func askFacts(r *store.Reads, d *Definition, own string, at place, now time.Time
 		if d.Flow.Policy.Empty != "" {
 			f.Empty = people[d.Flow.Policy.Empty]
 		}
-		f.Barred, f.CloseOut = barred(), closeOutDue(d, at.form, cal)
+		f.Barred, f.CloseOut, f.Expires = barred(), closeOutDue(d, at.form, cal), expiresAt(d, at.form, cal)
 		for _, src := range d.Flow.Policy.CC {
 			f.CC = append(f.CC, people[src]...)
 		}

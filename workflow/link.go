@@ -197,6 +197,7 @@ type LinkDecision struct {
 	To             string
 	Comment        string
 	Code           string
+	Score          *int // see DecideInput
 	IdempotencyKey string
 }
 
@@ -205,7 +206,7 @@ type LinkDecision struct {
 // stale, used or expired changes nothing and says so.
 func (s *Service) DecideByLink(ctx context.Context, visitor org.Actor, in LinkDecision) (Outcome, error) {
 	hash := tokenHash(strings.TrimSpace(in.Token))
-	di := DecideInput{Verdict: in.Verdict, To: in.To, Comment: in.Comment}
+	di := DecideInput{Verdict: in.Verdict, To: in.To, Comment: in.Comment, Score: in.Score}
 	if err := di.check(); err != nil {
 		return Outcome{}, err
 	}

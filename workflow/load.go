@@ -67,7 +67,7 @@ func textsOf(n *node) []string {
 // definition reads the top level.
 func (l *flowLoader) definition(n *node) *Definition {
 	if !l.only(n, "definition", []string{"key", "title", "about", "unit", "form", "flow"},
-		"params", "rules", "facts", "send_back", "policy", "on_approved", "cc", "close_out", "once") {
+		"params", "rules", "facts", "send_back", "policy", "on_approved", "cc", "close_out", "once", "expires") {
 		return nil
 	}
 	d := &Definition{Flow: &flow.Definition{}}
@@ -115,6 +115,7 @@ func (l *flowLoader) compile(n *node, d *Definition) {
 	l.rules(n.get("rules"))
 	d.Once = l.once(n.get("once"))
 	l.policy(n, d.Flow)
+	d.Flow.Expires = l.expires(n.get("expires"))
 	d.CloseOut = l.closeOut(n.get("close_out"), d.Flow)
 	d.Flow.Blocks = l.blocks(n.get("flow"), "flow")
 	l.defaultTargets(d.Flow)
@@ -351,6 +352,20 @@ func (l *flowLoader) closeOut(n *node, d *flow.Definition) *Form {
 	}
 	d.CloseOut = rule
 	return form
+}
+
+// expires reads the date by which the request has to be decided.
+func (l *flowLoader) expires(n *node) string {
+	if n == nil {
+		return ""
+	}
+	p := l.str(n, "expires")
+	l.pointer(n, p)
+	l.unread(n, p)
+	if f, ok := l.form.Field(p); ok && f.Format != "date" && f.Format != "date-time" {
+		l.add(n, "EXPIRES", p+" 不是日期字段", p+" is not a date")
+	}
+	return p
 }
 
 // defaultTargets gives each step without targets of its own those of the

@@ -145,7 +145,8 @@ func (l *flowLoader) ask(n *node, s *flow.Step) {
 	}
 }
 
-// rule reads any, all, "3 of n", or a mapping with turnout, veto, abstain.
+// rule reads any, all, "3 of n", or a mapping with turnout, veto, abstain and
+// the points to be given.
 func (l *flowLoader) rule(n *node) flow.Rule {
 	if n == nil {
 		return flow.Rule{Kind: flow.Any}
@@ -153,7 +154,7 @@ func (l *flowLoader) rule(n *node) flow.Rule {
 	if n.kind == scalarNode {
 		return l.threshold(n)
 	}
-	if !l.only(n, "rule", []string{"pass"}, "of", "turnout", "veto", "abstain", "in_turn") || n.get("pass") == nil {
+	if !l.only(n, "rule", []string{"pass"}, "of", "turnout", "veto", "abstain", "in_turn", "score") || n.get("pass") == nil {
 		return flow.Rule{Kind: flow.Any}
 	}
 	r := l.threshold(n.get("pass"))
@@ -170,10 +171,27 @@ func (l *flowLoader) rule(n *node) flow.Rule {
 	}
 	r.Veto = l.flag(n.get("veto"), "veto")
 	r.InTurn = l.flag(n.get("in_turn"), "in_turn")
+	if v := n.get("score"); v != nil && l.only(v, "score", []string{"max", "mean"}) {
+		r.Score, r.Mean = l.number(v.get("max"), "max"), l.number(v.get("mean"), "mean")
+	}
 	if v := n.get("abstain"); v != nil {
 		r.Abstain = l.flag(v, "abstain")
 	}
 	return r
+}
+
+// number reads a whole number, or params.<name> that holds one.
+func (l *flowLoader) number(n *node, what string) int {
+	text, _ := n.text()
+	name, isParam := strings.CutPrefix(text, "params.")
+	if !isParam {
+		return l.integer(n, what)
+	}
+	v, ok := l.guards.params[name].(int64)
+	if !ok {
+		l.add(n, "PARAM", "没有数值参数“"+name+"”", "there is no numeric parameter "+name)
+	}
+	return int(v)
 }
 
 // threshold reads the number that passes. Where several are counted,
@@ -282,7 +300,7 @@ func (l *flowLoader) onDue(n *node) flow.OnDue {
 		}
 	}
 	out.Then = flow.Then(s)
-	if ok, list := oneOf(out.Then, flow.ThenRemind, flow.ThenAbstain, flow.ThenReject, flow.ThenPass); !ok {
+	if ok, list := oneOf(out.Then, flow.ThenRemind, flow.ThenAbstain, flow.ThenReject, flow.ThenPass, flow.ThenReplace); !ok {
 		l.add(then, "DUE", "到期处理只有 "+list+"、escalate(岗位) 和 widen(岗位)；除公示外到期不会自动同意", "then is "+list+", escalate(seat) or widen(seat); nothing but an objection window is approved by lapse of time")
 		out.Then = flow.ThenRemind
 	}

@@ -24,10 +24,12 @@ const (
 	TopicReminded = "workflow.task.reminded" // {request, task, person, seat, overdue}
 	TopicChanged  = "workflow.changed"       // {request, status}
 	TopicApproved = "workflow.approved"      // {request, definition, effect}, one for each effect
-	TopicRejected = "workflow.rejected"      // {request}; rejected, withdrawn, stopped or superseded
+	TopicRejected = "workflow.rejected"      // {request}; rejected, withdrawn, stopped, superseded or expired
 	TopicNudged   = "workflow.task.nudged"   // {request, task, person, seat}
 	TopicCopied   = "workflow.copied"        // {request, person}
 	TopicStopped  = "workflow.stopped"       // {request, person}, one for everybody concerned
+	TopicExpired  = "workflow.expired"       // {request, person}, one for each who was asked
+	TopicMoved    = "workflow.due.moved"     // {request, person, due_at}, one for each concerned
 	TopicRecorded = "workflow.recorded"      // {request, task, person, seat}; entered from paper
 	TopicOwed     = "workflow.owed"          // {request, overdue}; the report is due
 	TopicAmended  = "workflow.amended"       // {request, base}; the base is superseded
@@ -58,10 +60,17 @@ type ApprovedPayload struct {
 	Effect     string `json:"effect"`
 }
 
-// PersonPayload is what TopicCopied and TopicStopped carry.
+// PersonPayload is what TopicCopied, TopicStopped and TopicExpired carry.
 type PersonPayload struct {
 	Request id.ID `json:"request"`
 	Person  id.ID `json:"person"`
+}
+
+// MovedPayload is what TopicMoved carries.
+type MovedPayload struct {
+	Request id.ID     `json:"request"`
+	Person  id.ID     `json:"person"`
+	DueAt   time.Time `json:"due_at"`
 }
 
 // OwedPayload is what TopicOwed carries.

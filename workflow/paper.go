@@ -20,6 +20,7 @@ type PaperInput struct {
 	Comment        string
 	FormRev        int
 	Fields         map[string]any // what an approval fills in
+	Score          *int           // see DecideInput
 	Scan           id.ID
 	ScanSHA256     string // hex
 	IdempotencyKey string
@@ -51,7 +52,7 @@ func (s *Service) RecordPaper(ctx context.Context, actor org.Actor, in PaperInpu
 		by := flow.Actor{Person: elector.Person, Seat: elector.Seat, For: elector.For, Door: flow.Paper, Recorder: x.judge.Person.String(), Scan: in.ScanSHA256}
 		x.scan = in.Scan.TypeID(refFile)
 		note := x.note(decide.Comment)
-		cast := flow.Cast{By: by, Task: x.task.ID, Verdict: verdicts[decide.Verdict], FormRev: in.FormRev, Proved: true, Note: note}
+		cast := flow.Cast{By: by, Task: x.task.ID, Verdict: verdicts[decide.Verdict], FormRev: in.FormRev, Proved: true, Note: note, Score: in.Score}
 		if len(in.Fields) > 0 && in.FormRev == x.st.Rev() {
 			if err := x.fillIn(ctx, in.Fields, &cast); err != nil {
 				return err

@@ -130,12 +130,33 @@ func closeOutDue(d *Definition, f Filled, cal *calendar.Calendar) flow.Due {
 	if rule == nil || cal == nil {
 		return flow.Due{}
 	}
-	text, _ := f.values[strings.TrimPrefix(rule.After, "/")].(string)
-	from, err := time.Parse(time.RFC3339, text)
-	if err != nil {
-		if from, err = time.ParseInLocation(time.DateOnly, text, cal.Location()); err != nil {
-			return flow.Due{}
-		}
+	from, _, ok := f.date(rule.After, cal.Location())
+	if !ok {
+		return flow.Due{}
 	}
 	return dueOf(d, &flow.Step{Due: rule.Due, OnDue: flow.OnDue{Remind: []int{50, 90}}}, cal, from)
+}
+
+// expiresAt is the moment at which the request is of no use any more: the time
+// that the form names, or the end of the day; zero where it names none.
+func expiresAt(d *Definition, f Filled, cal *calendar.Calendar) time.Time {
+	if d.Flow.Expires == "" || cal == nil {
+		return time.Time{}
+	}
+	at, whole, ok := f.date(d.Flow.Expires, cal.Location())
+	if ok && whole {
+		at = at.AddDate(0, 0, 1)
+	}
+	return at.UTC()
+}
+
+// date reads a top-level date, or date and time, of the form; whole says that
+// it is a whole day.
+func (f Filled) date(pointer string, loc *time.Location) (at time.Time, whole, ok bool) {
+	text, _ := f.values[strings.TrimPrefix(pointer, "/")].(string)
+	if at, err := time.Parse(time.RFC3339, text); err == nil {
+		return at, false, true
+	}
+	at, err := time.ParseInLocation(time.DateOnly, text, loc)
+	return at, true, err == nil
 }

@@ -160,7 +160,38 @@ func (s *Service) OnReschedule(ctx context.Context, d outbox.Delivery) error {
 		if err := t.apply(ctx, reschedule(t.def, t.st, t.filled, cal), flow.Facts{Now: now}); err != nil {
 			return Outcome{}, err
 		}
+		t.tellMoved()
 		return t.outcome(), t.save("workflow.reschedule", false)
 	})
 	return err
+}
+
+// tellMoved tells the requester, and those who are asked, of the time that moved:
+// each once, with the earliest that concerns them. A time that was only
+// confirmed concerns nobody.
+func (t *thread) tellMoved() {
+	due := map[string]time.Time{}
+	move := func(person string, at time.Time) {
+		if old, ok := due[person]; !ok || at.Before(old) {
+			due[person] = at
+		}
+	}
+	for _, ss := range t.before.Steps {
+		now := t.st.Step(ss.Name)
+		if now.Due.At.Equal(ss.Due.At) {
+			continue
+		}
+		move(t.row.Requester.String(), now.Due.At)
+		for _, x := range t.st.OpenTasks() {
+			if x.Step == ss.Name {
+				move(x.Elector.Person, now.Due.At)
+			}
+		}
+	}
+	if before, now := t.before.CloseOut, t.st.CloseOut; now != nil && !now.Due.At.Equal(before.Due.At) {
+		move(t.row.Requester.String(), now.Due.At)
+	}
+	for _, person := range sortedKeys(due) {
+		t.put(TopicMoved, MovedPayload{Request: t.row.ID, Person: personID(person), DueAt: due[person]})
+	}
 }

@@ -111,6 +111,9 @@ func TestANoticeMovesOpenDueTimes(t *testing.T) {
 		if due := chinese(f.task("songlan", req).DueAt); due != "2027-01-05 22:00" {
 			t.Fatalf("after the notice it is due at %s", due)
 		}
+		if told := f.events(workflow.TopicMoved, req); len(told) != 2 { // the requester and the keeper
+			t.Errorf("told of the new time: %v", told)
+		}
 		v := f.view("zhouhang", req)
 		if s := v.Steps[0]; s.DueRule.Provisional || !s.DueAt.Equal(moves[0].To) {
 			t.Fatalf("%+v", s)

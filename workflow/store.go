@@ -91,14 +91,11 @@ func readState(text string) (flow.State, error) {
 
 // apply lets the core decide and folds what comes of it.
 func (t *thread) apply(ctx context.Context, cmd flow.Command, facts flow.Facts) error {
-	events, err := flow.Decide(t.def.Flow, t.st, cmd, facts)
+	st, events, err := flow.Next(t.def.Flow, t.st, cmd, facts)
 	if err != nil {
 		return t.refusal(ctx, err)
 	}
-	for _, ev := range events {
-		t.st = flow.Evolve(t.st, ev)
-	}
-	t.events = append(t.events, events...)
+	t.st, t.events = st, append(t.events, events...)
 	return nil
 }
 
@@ -365,8 +362,8 @@ func (t *thread) tell() {
 		case flow.FellDue:
 			if b.Step == flow.CloseOutTimer {
 				t.put(TopicOwed, OwedPayload{Request: t.row.ID, Overdue: true})
-			} else if b.Then == flow.ThenRemind {
-				t.remind(b.Tasks, true)
+			} else if b.Then == flow.ThenRemind || b.Then == flow.ThenReplace {
+				t.remind(t.stillOpen(b.Tasks), true)
 			}
 		case flow.Nudged:
 			t.tellTasks(TopicNudged, b.Tasks, false)
@@ -377,6 +374,9 @@ func (t *thread) tell() {
 			t.settleOnce(b.Status)
 			if b.Status != flow.Approved {
 				t.put(TopicRejected, RejectedPayload{Request: t.row.ID})
+			}
+			if b.Status == flow.Expired {
+				t.tellExpired()
 			}
 			if b.Status == flow.Stopped {
 				t.tellStopped()
@@ -407,6 +407,23 @@ func (t *thread) watch(people []string) {
 	for _, p := range people {
 		t.tx.QueueSQL(`INSERT INTO watcher (request_id, person, at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING`, t.row.ID, personID(p), t.now)
 		t.put(TopicCopied, PersonPayload{Request: t.row.ID, Person: personID(p)})
+	}
+}
+
+// stillOpen are those of the tasks that nobody was given in the meantime.
+func (t *thread) stillOpen(tasks []string) []string {
+	return slices.DeleteFunc(slices.Clone(tasks), func(name string) bool { return t.st.Task(name).State != flow.TaskOpen })
+}
+
+// tellExpired tells those who were asked that nothing is left to do; the
+// requester hears of it by the change of the status.
+func (t *thread) tellExpired() {
+	told := []string{t.row.Requester.String()}
+	for _, x := range t.before.OpenTasks() {
+		if p := x.Elector.Person; !slices.Contains(told, p) {
+			told = append(told, p)
+			t.put(TopicExpired, PersonPayload{Request: t.row.ID, Person: personID(p)})
+		}
 	}
 }
 

@@ -115,6 +115,7 @@ type DecisionView struct {
 	Scan    string // of a paper: the digest of its scan
 	CastRev int
 	Rev     int
+	Score   *int // the points given; nil: the step asks for none
 	Live    bool
 	Carried bool
 	Silent  bool
@@ -258,6 +259,9 @@ func (v *viewer) task(t flow.Task) TaskView {
 		out.Decision = &DecisionView{ID: decisionID(v.row.ID, t.ID, t.ClosedAt), By: v.who(vote.By), Verdict: vote.Verdict, Comment: v.text(vote.Note),
 			At: vote.At, Door: vote.By.Door, Scan: vote.By.Scan, CastRev: vote.CastRev, Rev: vote.Rev, Live: vote.Live, Carried: vote.Carried(), Silent: vote.Silent,
 			Why: vote.Why, Changed: vote.Changed}
+		if ss := v.st.Step(t.Step); ss.Rule.Score > 0 && t.Within == "" && !vote.Silent && vote.Verdict != flow.Abstain {
+			out.Decision.Score = &vote.Score
+		}
 		return out
 	}
 	for _, ev := range v.events {

@@ -37,9 +37,6 @@ func fullFed(t *testing.T, db *store.DB) *fed {
 	f := newFed(t, db)
 	f.svc.Files = anyFile{}
 	f.inTx(func(_ context.Context, tx *store.Tx) error {
-		unit := id.New()
-		tx.QueueSQL(`INSERT INTO unit (id, code, kind, name_zh, name_en, short_zh, short_en) VALUES (?, 'outside.security_office', 'OUTSIDE', '保卫处', 'Security office', '保卫处', 'Security')`, unit)
-		tx.QueueSQL(`INSERT INTO seat (id, unit_id, role, name, title_zh, title_en, capacity) VALUES (?, ?, 'head', 'outside.security_office.head', '处长', 'Head', 1)`, id.New(), unit)
 		tx.QueueSQL(`INSERT INTO portfolio (unit_id, seat_id, person_id, from_at) SELECT unit.id, seat.id, ?, ? FROM unit, seat
 			WHERE unit.code IN ('office', 'supervision', 'liaison', 'publicity') AND seat.name = 'fed.vice'`, named("guchen"), testkit.Start.AddDate(0, -1, 0))
 		return nil
@@ -126,7 +123,7 @@ func (f *fed) walk(d *workflow.Definition, request id.ID, fill map[string]map[st
 			continue
 		}
 		x := f.task(nameOf[tasks[0].Person], request)
-		_, err := f.svc.Decide(bg, by(nameOf[tasks[0].Person]), workflow.DecideInput{Task: x.Task, Verdict: workflow.Approve, FormRev: x.FormRev, Fields: fill[step.Name], IdempotencyKey: f.key()})
+		_, err := f.svc.Decide(bg, by(nameOf[tasks[0].Person]), workflow.DecideInput{Task: x.Task, Verdict: workflow.Approve, FormRev: x.FormRev, Fields: fill[step.Name], Score: &step.Rule.Score, IdempotencyKey: f.key()})
 		if err != nil {
 			f.t.Fatalf("%s at %s: %v", nameOf[tasks[0].Person], step.Name, err)
 		}

@@ -245,7 +245,7 @@ func (s *Service) OnRequestChanged(ctx context.Context, d outbox.Delivery) error
 		case "APPROVED":
 			// Also where the definition names another effect, as trainings do.
 			tx.QueueSQL(`UPDATE reservation SET state = 'RESERVED' WHERE request = ? AND state = 'HELD'`, p.Request)
-		case "REJECTED", "WITHDRAWN", "STOPPED", "SUPERSEDED":
+		case "REJECTED", "WITHDRAWN", "STOPPED", "SUPERSEDED", "EXPIRED":
 			s.Release(tx, p.Request, now)
 		}
 		return err

@@ -18,7 +18,7 @@ type Meta struct {
 	Requester  id.ID
 	Unit       string    // code of the unit that asks
 	Definition string    // key
-	Status     string    // OPEN, RETURNED, APPROVED, REJECTED, WITHDRAWN, STOPPED or SUPERSEDED
+	Status     string    // OPEN, RETURNED, APPROVED, REJECTED, WITHDRAWN, STOPPED, SUPERSEDED or EXPIRED
 	ClosedAt   time.Time // zero: still open
 	Amends     id.ID     // the approved request that it is to take the place of; zero: none
 }

@@ -29,6 +29,8 @@ func (a *App) handlers() {
 		workflow.TopicRecorded:   a.onPerson("workflow.paper"),
 		workflow.TopicCopied:     a.onPerson("workflow.cc"),
 		workflow.TopicStopped:    a.onPerson("workflow.stopped"),
+		workflow.TopicExpired:    a.onPerson("workflow.expired"),
+		workflow.TopicMoved:      a.onMoved,
 		workflow.TopicOwed:       a.onOwed,
 		workflow.TopicUnstaffed:  a.onUnstaffed,
 		workflow.TopicUndone:     a.onUndone,

@@ -59,7 +59,7 @@ func (a *App) onRequest(ctx context.Context, d outbox.Delivery) error {
 	if err := d.Decode(&p); err != nil {
 		return err
 	}
-	topic := map[string]string{"RETURNED": "workflow.returned", "APPROVED": "workflow.approved", "REJECTED": "workflow.rejected"}[string(p.Status)]
+	topic := map[string]string{"RETURNED": "workflow.returned", "APPROVED": "workflow.approved", "REJECTED": "workflow.rejected", "EXPIRED": "workflow.expired"}[string(p.Status)]
 	return a.inDelivery(ctx, d, func(ctx context.Context, tx *store.Tx) error {
 		if topic == "" {
 			return nil

@@ -11,14 +11,19 @@ import (
 	"kelian/workflow"
 )
 
-// tellOf tells one person of a request, by its number and title.
-func (a *App) tellOf(ctx context.Context, tx *store.Tx, topic string, request, person id.ID) error {
+// tellOf tells one person of a request, by its number and title; more are names
+// and values of further parameters.
+func (a *App) tellOf(ctx context.Context, tx *store.Tx, topic string, request, person id.ID, more ...string) error {
 	_, m, err := a.Workflow.FormOf(ctx, tx, request)
 	if err != nil {
 		return err
 	}
+	params := aboutRequest(m)
+	for i := 0; i < len(more); i += 2 {
+		params[more[i]] = more[i+1]
+	}
 	notify.Put(tx, notify.Message{Topic: topic, To: person, Ref: outbox.Ref{Kind: workflow.RefRequest, ID: request}, At: a.Clock.Now(),
-		Path: "/requests/" + request.TypeID(workflow.RefRequest), Params: aboutRequest(m)})
+		Path: "/requests/" + request.TypeID(workflow.RefRequest), Params: params})
 	return nil
 }
 
@@ -37,6 +42,17 @@ func (a *App) onPerson(topic string) func(ctx context.Context, d outbox.Delivery
 		}
 		return a.inDelivery(ctx, d, func(ctx context.Context, tx *store.Tx) error { return a.tellOf(ctx, tx, topic, p.Request, p.Person) })
 	}
+}
+
+// onMoved tells whom it concerns that a due time moved.
+func (a *App) onMoved(ctx context.Context, d outbox.Delivery) error {
+	var p workflow.MovedPayload
+	if err := d.Decode(&p); err != nil {
+		return err
+	}
+	return a.inDelivery(ctx, d, func(ctx context.Context, tx *store.Tx) error {
+		return a.tellOf(ctx, tx, "workflow.moved", p.Request, p.Person, "until", a.local(p.DueAt))
+	})
 }
 
 // onOwed tells the requester that the report on what was approved is due.

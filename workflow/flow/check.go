@@ -165,6 +165,9 @@ func (c *checker) rule(s *Step) {
 	default:
 		bad("不认识的规则", fmt.Sprintf("unknown rule %q", r.Kind))
 	}
+	if r.Score < 0 || r.Score > 1000 || r.Mean < 0 || r.Mean > r.Score || r.Score > 0 && r.Kind == Objection {
+		bad("分数在 1 到 1000 之间，平均分不超过满分；公示不打分", "points are 1 to 1000, the mean at most as many; an objection window has none")
+	}
 	if r.Turnout != (Ratio{}) && !r.Turnout.valid() {
 		bad("投票率要大于 0、不大于 1", "a turnout is more than 0 and at most 1")
 	}
@@ -203,6 +206,10 @@ func (c *checker) due(s *Step) {
 	}
 	switch s.OnDue.Then {
 	case ThenNothing, ThenRemind, ThenAbstain, ThenReject, ThenPass:
+	case ThenReplace:
+		if s.Draw == 0 {
+			bad("on_due", "只有抽签的步骤才能换人（replace）", "only a step that draws lots replaces the silent")
+		}
 	case ThenEscalate, ThenWiden:
 		if s.OnDue.Escalate == "" {
 			bad("on_due", "没有写明升级给谁", "escalate does not say to whom")
@@ -224,6 +231,9 @@ func (c *checker) policy(p Policy) {
 	}
 	if o := c.def.CloseOut; o != nil && (!strings.HasPrefix(o.After, "/") || o.Due.N < 1) {
 		c.add("CLOSE_OUT", "", "close_out", "结项要写明从哪个日期字段起、多长时间", "a close-out names the date field it counts from and how long")
+	}
+	if e := c.def.Expires; e != "" && !strings.HasPrefix(e, "/") {
+		c.add("POINTER", "", "expires", "字段要写成 /字段名", "a field is written /name")
 	}
 	if p.MaxSendBack < 0 {
 		c.add("POLICY", "", "max", "退回次数不能是负数", "max is not negative")

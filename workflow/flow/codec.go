@@ -74,6 +74,7 @@ var bodies = map[string]func([]byte) (Body, error){
 	"closed_out":    reader[ClosedOut],
 	"migrated":      reader[Migrated],
 	"rescheduled":   reader[Rescheduled],
+	"replaced":      reader[Replaced],
 }
 
 func reader[T Body](b []byte) (Body, error) {

@@ -25,6 +25,9 @@ type Facts struct {
 	Seed string
 	// CC and Stop are the holders of Policy.CC and Policy.Stop.
 	CC, Stop []Elector
+	// Expires is the date of Definition.Expires in the form that the command
+	// leaves behind; zero: none.
+	Expires time.Time
 	// CloseOut is when the report would be due; zero: the form names no date.
 	CloseOut Due
 	// Held says of people who were asked by name (transfer, added signers)
@@ -55,6 +58,7 @@ type (
 		FormRev int
 		Proved  bool // a second proof was given, for Strong steps by link
 		Note    *Note
+		Score   *int // nil: none
 		// Edit is a new revision by an elector who may edit fields; the vote
 		// signs it. Desk are the desks' facts for it.
 		Edit *Form

@@ -3,6 +3,7 @@ package flow
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 )
 
@@ -11,8 +12,14 @@ import (
 // entry, or a definition that is not the request's own. A command without
 // consequence (a stale timer) gives no events and no error.
 func Decide(def *Definition, st State, cmd Command, facts Facts) ([]Event, error) {
+	_, events, err := Next(def, st, cmd, facts)
+	return events, err
+}
+
+// Next is Decide with the state that the events lead to; st is left as it was.
+func Next(def *Definition, st State, cmd Command, facts Facts) (State, []Event, error) {
 	if _, moves := cmd.(Migrate); st.Status != New && st.Hash != def.Hash && !moves {
-		return nil, fmt.Errorf("flow: the request is pinned to version %.12s, not %.12s", st.Hash, def.Hash)
+		return st, nil, fmt.Errorf("flow: the request is pinned to version %.12s, not %.12s", st.Hash, def.Hash)
 	}
 	r := &run{def: def, st: st.clone(), facts: facts, now: micro(facts.Now), by: cmd.actor()}
 	var err error
@@ -37,9 +44,9 @@ func Decide(def *Definition, st State, cmd Command, facts Facts) ([]Event, error
 		err = r.move(cmd)
 	}
 	if err != nil {
-		return nil, err
+		return st, nil, err
 	}
-	return r.out, nil
+	return r.st, r.out, nil
 }
 
 // run is one Decide at work: st is always the fold of the given events and
@@ -70,7 +77,7 @@ func (r *run) submit(c Submit) error {
 	if err != nil {
 		return err
 	}
-	r.emit(Submitted{Key: r.def.Key, Hash: r.def.Hash, Requester: c.By.Person, Form: c.Form, Desk: desk, Amends: c.Base})
+	r.emit(Submitted{Key: r.def.Key, Hash: r.def.Hash, Requester: c.By.Person, Form: c.Form, Desk: desk, Amends: c.Base, Expires: micro(r.facts.Expires)})
 	r.copyTo(r.facts.CC, nil)
 	if err := r.advance(); err != nil {
 		return err
@@ -137,10 +144,27 @@ func (r *run) vote(c Cast) error {
 	default:
 		return fmt.Errorf("flow: unknown verdict %q", c.Verdict)
 	}
+	score, err := r.score(r.st.Step(step.Name).Rule, r.st.Task(c.Task), c)
+	if err != nil {
+		return err
+	}
 	r.emit(VoteCast{Step: step.Name, Task: t.ID, Verdict: c.Verdict, FormRev: r.st.Rev(),
-		Read: ReadDigest(r.st.Step(step.Name).Reads, r.st.Form()), Note: c.Note})
+		Read: ReadDigest(r.st.Step(step.Name).Reads, r.st.Form()), Note: c.Note, Score: score})
 	r.judge(step.Name)
 	return r.advance()
+}
+
+// score is what the voter gave, where the rule asks for one; added signers only
+// advise.
+func (r *run) score(rule Rule, t *Task, c Cast) (int, error) {
+	if rule.Score == 0 || t.Within != "" || c.Verdict == Abstain {
+		return 0, nil
+	}
+	if c.Score == nil || *c.Score < 0 || *c.Score > rule.Score {
+		most := strconv.Itoa(rule.Score)
+		return 0, refuse(ScoreNeeded, "请打分：0 到 "+most+" 之间的整数", "give a score: a whole number from 0 to "+most, nil)
+	}
+	return *c.Score, nil
 }
 
 func (r *run) mayAbstain(ss *StepState, t *Task) error {

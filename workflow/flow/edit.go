@@ -35,7 +35,7 @@ func (r *run) edit(step *Step, c Cast) error {
 	if err != nil {
 		return err
 	}
-	r.emit(Resubmitted{Form: form, Changed: changed, Desk: desk})
+	r.emit(Resubmitted{Form: form, Changed: changed, Desk: desk, Expires: micro(r.facts.Expires)})
 	r.revise(changed, step.Name)
 	return nil
 }

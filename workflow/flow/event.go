@@ -66,6 +66,7 @@ const (
 	ByTransfer Origin = "transfer" // another elector handed it over
 	BySigner   Origin = "signer"   // another elector wanted to hear him
 	ByUndo     Origin = "undo"     // the vote before was taken back
+	ByReplace  Origin = "replace"  // the one drawn before was silent
 	ByAmend    Origin = "amend"    // answered in the request that this one amends
 )
 
@@ -113,6 +114,7 @@ type (
 		Form      Form            `json:"form"`
 		Desk      map[string]JSON `json:"desk,omitempty"` // facts of the desks at that moment
 		Amends    *Base           `json:"amends,omitempty"`
+		Expires   time.Time       `json:"expires,omitzero"` // see Definition.Expires
 	}
 	// ChoiceMade records which branch of a choice the form took.
 	ChoiceMade struct {
@@ -141,6 +143,7 @@ type (
 		FormRev int     `json:"form_rev"`
 		Read    string  `json:"read"`
 		Silent  bool    `json:"silent,omitempty"` // cast by the deadline
+		Score   int     `json:"score,omitempty"`  // where the rule asks for one
 		Note    *Note   `json:"note,omitempty"`
 	}
 	// VoteCarried keeps a vote for a new revision: nothing it read changed.
@@ -184,6 +187,7 @@ type (
 		Changed []string        `json:"changed,omitempty"` // leaves, against the revision before
 		Desk    map[string]JSON `json:"desk,omitempty"`
 		Note    *Note           `json:"note,omitempty"`
+		Expires time.Time       `json:"expires,omitzero"`
 	}
 	// Reminded says that the electors with open tasks are to be told again.
 	Reminded struct {

@@ -43,7 +43,7 @@ func (s *State) apply(ev Event) {
 	switch b := ev.Body.(type) {
 	case Submitted:
 		s.Status, s.Key, s.Hash, s.Requester = Open, b.Key, b.Hash, b.Requester
-		s.Forms, s.Desk, s.OpenedAt, s.Amends = []Form{b.Form}, b.Desk, ev.At, b.Amends
+		s.Forms, s.Desk, s.OpenedAt, s.Amends, s.ExpiresAt = []Form{b.Form}, b.Desk, ev.At, b.Amends, b.Expires
 	case ChoiceMade:
 		s.Choices = append(s.Choices, b)
 	case StepOpened:
@@ -60,7 +60,7 @@ func (s *State) apply(ev Event) {
 		s.sendBack(ev, b)
 	case Resubmitted:
 		s.Status, s.Back, s.Choices = Open, nil, nil
-		s.Forms = append(s.Forms, b.Form)
+		s.Forms, s.ExpiresAt = append(s.Forms, b.Form), b.Expires
 		if b.Desk != nil {
 			s.Desk = b.Desk
 		}
@@ -137,7 +137,7 @@ func (s *State) cast(ev Event, b VoteCast) {
 		}
 	}
 	s.Votes = append(s.Votes, Vote{Task: b.Task, Step: b.Step, Round: t.Round, Elector: t.Elector, By: ev.By,
-		Verdict: b.Verdict, Silent: b.Silent, At: ev.At, CastRev: b.FormRev, Rev: b.FormRev, Live: true,
+		Verdict: b.Verdict, Silent: b.Silent, Score: b.Score, At: ev.At, CastRev: b.FormRev, Rev: b.FormRev, Live: true,
 		Read: b.Read, Note: b.Note, Within: t.Within, Seq: s.Seq})
 	s.releaseAfter(t)
 	s.nextInTurn(t)

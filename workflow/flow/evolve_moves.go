@@ -30,6 +30,7 @@ func (s *State) applyMove(ev Event) {
 		s.reseat(ev, b.Step, nil, b.Tasks, b.Excluded)
 	case Reopened:
 		s.addTasks(ev, s.Step(b.Step), b.Tasks)
+		s.turnBack(b)
 	case StepCarried:
 		s.carryStep(ev, b)
 	case Nudged:
@@ -44,6 +45,8 @@ func (s *State) applyMove(ev Event) {
 		s.migrate(b)
 	case Rescheduled:
 		s.reschedule(b)
+	case Replaced:
+		s.replace(ev, b)
 	}
 }
 
@@ -81,12 +84,7 @@ func (s *State) releaseAfter(t *Task) {
 // nextInTurn opens the next task of a step or group that asks one elector
 // after the other, when the one before is closed.
 func (s *State) nextInTurn(t *Task) {
-	ss := s.Step(t.Step)
-	rule := ss.Rule
-	if g := s.group(t.Within); g != nil {
-		rule = g.Rule
-	}
-	if !rule.InTurn || ss.Status != StepOpen {
+	if !s.ruleOf(t).InTurn || s.Step(t.Step).Status != StepOpen {
 		return
 	}
 	next := -1
@@ -105,6 +103,31 @@ func (s *State) nextInTurn(t *Task) {
 	if next >= 0 {
 		s.Tasks[next].State = TaskOpen
 	}
+}
+
+// turnBack lets those wait again whose turn came with a vote that was taken
+// back.
+func (s *State) turnBack(b Reopened) {
+	again := s.Task(b.Tasks[0].Task)
+	if !s.ruleOf(again).InTurn {
+		return
+	}
+	for i := range s.Tasks {
+		o := &s.Tasks[i]
+		mine := slices.ContainsFunc(b.Tasks, func(x Opening) bool { return x.Task == o.ID })
+		if o.Step == again.Step && o.Round == again.Round && o.Within == again.Within && o.State == TaskOpen && !mine {
+			o.State = TaskWaiting
+		}
+	}
+}
+
+// ruleOf is the rule that the task counts for: the step's, or that of its group
+// of added signers.
+func (s *State) ruleOf(t *Task) Rule {
+	if g := s.group(t.Within); g != nil {
+		return g.Rule
+	}
+	return s.Step(t.Step).Rule
 }
 
 // carryStep passes a step with the votes of the amended request.

@@ -19,6 +19,10 @@ type Definition struct {
 	Blocks     []Block        `json:"blocks"`           // one after the other
 	Policy     Policy         `json:"policy"`
 	OnApproved []string       `json:"on_approved,omitempty"` // names of effects, in order
+	// Expires is the JSON pointer of a date after which an approval is of no
+	// use any more: a request that is not decided by then is closed. Empty:
+	// none. The date is that of the last revision.
+	Expires string `json:"expires,omitempty"`
 	// CloseOut is what the requester owes after approval; nil: nothing.
 	CloseOut *CloseOutRule `json:"close_out,omitempty"`
 }
@@ -150,6 +154,7 @@ const (
 	ThenReject   Then = "reject"
 	ThenWiden    Then = "widen" // ask OnDue.Escalate too
 	ThenPass     Then = "pass"
+	ThenReplace  Then = "replace" // ask the next of the lot instead of the silent
 )
 
 // OnDue says when the electors are reminded (percent of the time that has

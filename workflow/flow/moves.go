@@ -81,7 +81,7 @@ func (r *run) resubmit(c Resubmit) error {
 	}
 	redo := r.st.Back != nil && r.st.Back.Mode == Redo
 	changed := diff(r.st.Form().Digests, c.Form.Digests)
-	r.emit(Resubmitted{Form: c.Form, Changed: changed, Desk: desk, Note: c.Note})
+	r.emit(Resubmitted{Form: c.Form, Changed: changed, Desk: desk, Note: c.Note, Expires: micro(r.facts.Expires)})
 	if !redo {
 		r.revise(changed, "")
 		return r.advance()

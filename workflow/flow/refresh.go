@@ -112,7 +112,7 @@ func (r *run) unasked(ss *StepState, fresh []Elector, gone []Task) []Elector {
 // handedOver says that a task's share is with somebody else now.
 func (r *run) handedOver(task string) bool {
 	return slices.ContainsFunc(r.st.Tasks, func(t Task) bool {
-		return t.Origin == ByTransfer && t.Parent == task && (t.State != TaskVoid || r.handedOver(t.ID))
+		return (t.Origin == ByTransfer || t.Origin == ByReplace) && t.Parent == task && (t.State != TaskVoid || r.handedOver(t.ID))
 	})
 }
 

@@ -38,6 +38,7 @@ const (
 	ObjectionOnly  Code = "OBJECTION_ONLY"       //
 	FieldFixed     Code = "FIELD_FIXED"          // Detail: Fields
 	FieldRequired  Code = "FIELD_REQUIRED"       // Detail: Fields
+	ScoreNeeded    Code = "SCORE_NEEDED"         //
 	NotStoppable   Code = "NOT_STOPPABLE"        // Detail: Who, those who can
 	StepUnmapped   Code = "STEP_UNMAPPED"        // Detail: Unmapped
 	StepTwice      Code = "STEP_TWICE"           // Detail: Unmapped

@@ -30,6 +30,10 @@ type Rule struct {
 	// Abstain allows people to abstain; silence at the deadline may always be
 	// turned into an abstention by the definition.
 	Abstain bool `json:"abstain,omitempty"`
+	// Score has everybody who approves or rejects give up to so many points; a
+	// pass needs a mean of at least Mean. 0: no points.
+	Score int `json:"score,omitempty"`
+	Mean  int `json:"mean,omitempty"`
 	// InTurn asks one elector after the other.
 	InTurn bool `json:"in_turn,omitempty"`
 }
@@ -55,6 +59,8 @@ type Tally struct {
 	Abstain int `json:"abstain"` // said so
 	Silent  int `json:"silent"`  // abstained by the deadline
 	Open    int `json:"open"`
+	Score   int `json:"score,omitempty"`  // points, each times its weight
+	Scored  int `json:"scored,omitempty"` // the weight behind them
 }
 
 func (t Tally) total() int { return t.Approve + t.Reject + t.Abstain + t.Silent + t.Open }
@@ -84,7 +90,8 @@ func (r Rule) Settle(t Tally) Outcome {
 	if r.Short(t) > 0 {
 		return Undecided
 	}
-	if best := (Tally{Approve: t.Approve + t.Open, Reject: t.Reject, Abstain: t.Abstain, Silent: t.Silent}); !r.passes(best) {
+	best := Tally{Approve: t.Approve + t.Open, Reject: t.Reject, Abstain: t.Abstain, Silent: t.Silent, Score: t.Score + t.Open*r.Score, Scored: t.Scored + t.Open}
+	if !r.passes(best) {
 		return Failed
 	}
 	if t.Open == 0 {
@@ -93,10 +100,10 @@ func (r Rule) Settle(t Tally) Outcome {
 	if r.Veto {
 		return Undecided
 	}
-	// The worst case for each threshold: the open votes reject, or stay silent
-	// where that lowers the turnout.
-	worst := Tally{Approve: t.Approve, Reject: t.Reject + t.Open, Abstain: t.Abstain, Silent: t.Silent}
-	silent := Tally{Approve: t.Approve, Reject: t.Reject, Abstain: t.Abstain, Silent: t.Silent + t.Open}
+	// The worst case for each threshold: the open votes reject without a point,
+	// or stay silent where that lowers the turnout.
+	worst := Tally{Approve: t.Approve, Reject: t.Reject + t.Open, Abstain: t.Abstain, Silent: t.Silent, Score: t.Score, Scored: t.Scored + t.Open}
+	silent := Tally{Approve: t.Approve, Reject: t.Reject, Abstain: t.Abstain, Silent: t.Silent + t.Open, Score: t.Score, Scored: t.Scored}
 	if r.passes(worst) && r.passes(silent) {
 		return Passed
 	}
@@ -122,7 +129,7 @@ func (r Rule) passes(t Tally) bool {
 	if t.Approve == 0 || t.Approve+t.Reject+t.Abstain < r.Turnout.of(t.total()) {
 		return false
 	}
-	return t.Approve >= r.need(t)
+	return t.Approve >= r.need(t) && (r.Score == 0 || t.Scored > 0 && t.Score >= r.Mean*t.Scored)
 }
 
 // need is the approving weight that a finished tally must reach.
@@ -151,6 +158,7 @@ func (r Rule) Lacking(t Tally) int {
 	for n := 0; n <= t.Open; n++ {
 		try := t
 		try.Approve, try.Open = t.Approve+n, t.Open-n
+		try.Score, try.Scored = t.Score+n*r.Score, t.Scored+n
 		if r.Settle(try) == Passed {
 			return n
 		}

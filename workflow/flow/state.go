@@ -20,6 +20,7 @@ const (
 	Withdrawn  Status = "WITHDRAWN"
 	Stopped    Status = "STOPPED"    // what had been approved is not to take place
 	Superseded Status = "SUPERSEDED" // an approved amendment took its place
+	Expired    Status = "EXPIRED"    // not decided by the day it was for
 )
 
 // Final says that nobody is asked any more.
@@ -49,6 +50,7 @@ type State struct {
 	CloseOut  *CloseOutState  `json:"close_out,omitempty"` // what an approval owes
 	By        string          `json:"by,omitempty"`        // of SUPERSEDED: the amendment
 	Last      string          `json:"last,omitempty"`      // the step that passed last
+	ExpiresAt time.Time       `json:"expires_at,omitzero"`
 	OpenedAt  time.Time       `json:"opened_at,omitzero"`
 	ClosedAt  time.Time       `json:"closed_at,omitzero"`
 	ClosedBy  string          `json:"closed_by,omitempty"`
@@ -169,6 +171,7 @@ type Vote struct {
 	Rev     int `json:"rev"`
 	// CarriedFrom is the task whose vote this one repeats.
 	CarriedFrom string   `json:"carried_from,omitempty"`
+	Score       int      `json:"score,omitempty"`
 	Live        bool     `json:"live"`
 	Why         Why      `json:"why,omitempty"`     // why it lapsed
 	Changed     []string `json:"changed,omitempty"` // what it had read and changed
@@ -262,6 +265,7 @@ func (s *State) group(id string) *SignerGroup {
 
 func (s *State) tally(step string, round int, within string) Tally {
 	var t Tally
+	points := within == "" && s.Step(step).Rule.Score > 0
 	counted := map[string]bool{} // alternatives
 	for i := range s.Tasks {
 		task := &s.Tasks[i]
@@ -276,7 +280,10 @@ func (s *State) tally(step string, round int, within string) Tally {
 			}
 			counted[task.Group] = true
 		case TaskDone:
-			t.count(s.Vote(task.ID), w)
+			v := s.Vote(task.ID)
+			if t.count(v, w); points && v != nil && v.Live && !v.Silent && v.Verdict != Abstain {
+				t.Score, t.Scored = t.Score+w*v.Score, t.Scored+w
+			}
 		}
 	}
 	return t
@@ -334,8 +341,12 @@ type Timer struct {
 	At    time.Time `json:"at"`
 }
 
-// CloseOutTimer stands for the close-out in a Timer; no step is called so.
-const CloseOutTimer = "~close_out"
+// What stands for a step's name in the Timer of the close-out and of the
+// expiry; no step is called so.
+const (
+	CloseOutTimer = "~close_out"
+	ExpiryTimer   = "~expiry"
+)
 
 // Timers lists the timers that must be armed now; any other is void.
 func (s *State) Timers() []Timer {
@@ -352,6 +363,9 @@ func (s *State) Timers() []Timer {
 	}
 	if c := s.CloseOut; s.Status == Approved && c != nil && c.DoneAt.IsZero() && !c.Due.At.IsZero() {
 		arm(CloseOutTimer, 0, c.Due, c.Reminded, !c.Overdue)
+	}
+	if (s.Status == Open || s.Status == Returned) && !s.ExpiresAt.IsZero() {
+		out = append(out, Timer{Step: ExpiryTimer, At: s.ExpiresAt})
 	}
 	if s.Status != Open {
 		return out

@@ -40,6 +40,8 @@ func (r *run) fire(t Timer) error {
 		return r.widen(t.Step, onDue.Escalate)
 	case ThenRemind:
 		return nil // the tree stands where it stood, see State.Moves
+	case ThenReplace:
+		r.replace(t.Step)
 	case ThenPass:
 		r.emit(StepSettled{Step: t.Step, Round: t.Round, Outcome: Passed, Tally: r.st.Tally(t.Step), Void: r.openTasks(t.Step)})
 	}

@@ -227,7 +227,7 @@ func (r *run) kept(step string, e Elector) *Vote {
 // same person, who read at least what this step reads.
 func (r *run) given(s *Step, e Elector, before []string) *Vote {
 	mode := r.def.Policy.Dedupe
-	if s.AlwaysAsk || s.Strong || mode != DedupeConsecutive && mode != DedupeAnywhere {
+	if s.AlwaysAsk || s.Strong || s.Rule.Score > 0 || mode != DedupeConsecutive && mode != DedupeAnywhere {
 		return nil
 	}
 	for i := range r.st.Votes {

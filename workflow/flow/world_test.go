@@ -35,6 +35,7 @@ type world struct {
 	held    map[string]bool
 	seed    string
 	out     flow.Due // of the close-out
+	expires time.Time
 }
 
 var epoch = time.Date(2026, 11, 2, 1, 0, 0, 0, time.UTC)

@@ -31,11 +31,15 @@ type modelStep struct {
 	electors []flow.Elector // the last one is of the escalation seat, if there is one
 	class    []int          // of each elector; equal ones may change places
 	escalate bool
+	casts    []flow.Cast // what an elector may say
 }
 
 func newModel(def *flow.Definition) *model {
 	m := &model{def: def, facts: flow.Facts{Now: moment, Electors: map[string][]flow.Elector{}, Escalate: map[string][]flow.Elector{},
 		Due: map[string]flow.Due{}, Seed: "00", CloseOut: flow.Due{At: moment}}}
+	if def.Expires != "" {
+		m.facts.Expires = moment
+	}
 	for _, s := range def.Steps() {
 		x := modelStep{Step: s}
 		for i, n := range counts(s) {
@@ -53,11 +57,32 @@ func newModel(def *flow.Definition) *model {
 		if s.Due.N > 0 {
 			m.facts.Due[s.Name] = flow.Due{At: moment}
 		}
+		x.casts = casts(s)
 		m.steps = append(m.steps, x)
 	}
 	eachChoice(def.Blocks, func(b *flow.Block) { m.choices = append(m.choices, b.Choice) })
 	m.revisions()
 	return m
+}
+
+// casts are the answers to a step. Of points the extremes are enough: what
+// settles a step between them settles it for one of them.
+func casts(s *flow.Step) []flow.Cast {
+	if s.Rule.Kind == flow.Objection {
+		return nil
+	}
+	most, none := s.Rule.Score, 0
+	out := []flow.Cast{{Verdict: flow.Approve, Score: &most}, {Verdict: flow.Reject, Score: &none}}
+	if s.Rule.Abstain {
+		out = append(out, flow.Cast{Verdict: flow.Abstain})
+	}
+	if most > 0 {
+		out = append(out, flow.Cast{Verdict: flow.Approve, Score: &none})
+	}
+	for i := range out {
+		out[i].FormRev, out[i].Proved = 1, true
+	}
+	return out
 }
 
 // counts says how many electors of each seat expression stand for any number of
@@ -174,9 +199,10 @@ const (
 	asked   = 'o'
 	waiting = 'w'
 	handed  = 'v' // what was open went to the escalation seat
-	yes     = 'a'
+	yes     = 'a' // with all points, where there are any
+	low     = 'z' // approved without a point
 	no      = 'r'
-	neither = 'b'
+	neither = 'b' // where that is not the same, see countsApprovals
 	silent  = 's' // abstained by the deadline
 	silence = 't' // rejected by the deadline
 )
@@ -277,14 +303,18 @@ func (x *modelStep) letters(st *flow.State, ss *flow.StepState) (out []byte, vot
 		v := &st.Votes[k]
 		if v.Live && v.Step == x.Name {
 			votes = true
-			out[x.at(v.Elector)] = letterOf(v)
+			out[x.at(v.Elector)] = x.letterOf(v)
 		}
 	}
 	return out, votes
 }
 
-func letterOf(v *flow.Vote) byte {
+func (x *modelStep) letterOf(v *flow.Vote) byte {
 	switch {
+	case v.Verdict == flow.Approve && v.Score < x.Rule.Score:
+		return low
+	case v.Verdict == flow.Abstain && !v.Silent && x.countsApprovals():
+		return no
 	case v.Verdict == flow.Approve:
 		return yes
 	case v.Silent && v.Verdict == flow.Abstain:
@@ -295,6 +325,13 @@ func letterOf(v *flow.Vote) byte {
 		return no
 	}
 	return neither
+}
+
+// countsApprovals says that the rule tells an abstention from a rejection by
+// nothing: only approvals count, against a number that is fixed.
+func (x *modelStep) countsApprovals() bool {
+	r := x.Rule
+	return (r.Kind == flow.KOfN || r.Kind == flow.Percent) && !r.Veto && r.Turnout == flow.Ratio{} && r.Score == 0
 }
 
 func (x *modelStep) at(e flow.Elector) int {
@@ -309,6 +346,9 @@ func (x *modelStep) at(e flow.Elector) int {
 // state builds the plainest request that has the key.
 func (m *model) state(key string) flow.State {
 	st := flow.State{Status: flow.Open, Key: m.def.Key, Hash: m.def.Hash, Requester: "requester", Forms: []flow.Form{m.form}, Seq: 1}
+	if m.def.Expires != "" {
+		st.ExpiresAt = moment
+	}
 	if key[0] == flow.Returned[0] {
 		st.Status, st.Back = flow.Returned, &flow.SentBack{To: flow.Start, Mode: flow.Redo}
 		if key[1] == flow.ReturnToMe[len(flow.ReturnToMe)-1] {
@@ -394,6 +434,9 @@ func (x *modelStep) taskID(i int) string { return x.Name + "#1." + strconv.Itoa(
 func (x *modelStep) vote(i int, letter byte) flow.Vote {
 	v := flow.Vote{Task: x.taskID(i), Step: x.Name, Round: 1, Elector: x.electors[i], By: flow.Actor{Person: x.electors[i].Person},
 		Verdict: flow.Approve, CastRev: 1, Rev: 1, Live: true, Silent: letter == silent || letter == silence}
+	if letter == yes {
+		v.Score = x.Rule.Score
+	}
 	switch letter {
 	case no, silence:
 		v.Verdict = flow.Reject

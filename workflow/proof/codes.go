@@ -72,6 +72,7 @@ var Codes = map[string]Code{
 	"GUARD_ENV":           {"表单不能用在条件里", "the form cannot be used in conditions", "改字段名", "rename the field"},
 	"PERSONAL_READ":       {"条件、岗位或结项读了个人信息，而它与表单分开保存", "a condition, a seat or the close-out reads a personal field, which is kept apart from the form", "另设一个不含个人信息的字段，例如“是否…”", "ask for what it needs in a field that is not personal, e.g. a yes or no"},
 	"POINTER":             {"表单里没有这个字段", "the form has no such field", "写成 /字段名", "write /name"},
+	"EXPIRES":             {"失效日期不是日期字段", "the date at which a request expires is no date field", "写成日期字段，例如 expires: /start", "name a date field, e.g. expires: /start"},
 	"FACT_UNKNOWN":        {"没有部门提供这个事实", "no desk provides this fact", "检查拼写，或去掉", "check the spelling, or remove it"},
 	"EFFECT_UNKNOWN":      {"没有部门处理这个结果", "no desk handles this effect", "检查拼写，或去掉", "check the spelling, or remove it"},
 	"SEAT":                {"岗位表达式不对", "the seat expression is wrong", "写成 部门.岗位", "write unit.role"},

@@ -50,6 +50,7 @@ func (p *prover) control(w *worlds) {
 	before := len(p.report.Findings)
 	x := &explorer{model: newModel(p.Flow), worlds: w, branches: map[string][]flow.Branch{}, index: map[string]int32{}, opened: map[string]bool{}, returned: map[string]bool{}}
 	eachChoice(p.Flow.Blocks, func(b *flow.Block) { x.branches[b.Choice] = b.Branches })
+	x.facts.Guards = x.assume(nil)
 	level, err := x.explore(p.Budget)
 	if len(x.keys) == 0 && err == nil {
 		p.add(Finding{Code: "STUCK", Severity: Error, Witness: &Witness{Trace: []string{"submit"}}, Zh: "没有一份申请提交得上", En: "no request can be submitted"})
@@ -128,6 +129,11 @@ func (x *explorer) expand(s int32) error {
 	if err := x.move(s, st, flow.Withdraw{By: requester}, "withdraw", onward); err != nil {
 		return err
 	}
+	if !st.ExpiresAt.IsZero() {
+		if err := x.move(s, st, flow.Fire{Timer: flow.Timer{Step: flow.ExpiryTimer, At: st.ExpiresAt}}, "expires", automatic); err != nil {
+			return err
+		}
+	}
 	if st.Status != flow.Open {
 		return nil
 	}
@@ -153,12 +159,13 @@ func (x *explorer) expandStep(s int32, st flow.State, step *modelStep) error {
 		}
 		last = step.class[i]
 		by := flow.Actor{Person: e.Person, Door: flow.Console}
-		for _, v := range []flow.Verdict{flow.Approve, flow.Reject, flow.Abstain} {
+		for _, cast := range step.casts {
+			cast.By, cast.Task = by, t.ID
 			kind := onward
-			if v == flow.Approve {
+			if cast.Verdict == flow.Approve && *cast.Score == step.Rule.Score {
 				kind = approving
 			}
-			if err := x.move(s, st, flow.Cast{By: by, Task: t.ID, Verdict: v, FormRev: 1, Proved: true}, step.Name+": "+string(v), kind); err != nil {
+			if err := x.move(s, st, cast, step.Name+": "+string(cast.Verdict), kind); err != nil {
 				return err
 			}
 		}
@@ -196,7 +203,7 @@ func (x *explorer) move(s int32, st flow.State, cmd flow.Command, name string, k
 		fixed := todo[len(todo)-1]
 		todo = todo[:len(todo)-1]
 		facts.Guards = x.assume(fixed)
-		events, err := flow.Decide(x.def, st, cmd, facts)
+		next, events, err := flow.Next(x.def, st, cmd, facts)
 		if _, refused := flow.AsRefusal(err); refused {
 			return nil
 		}
@@ -223,7 +230,7 @@ func (x *explorer) move(s int32, st flow.State, cmd flow.Command, name string, k
 				continue
 			}
 		}
-		x.follow(s, st, events, name, kind)
+		x.follow(s, next, events, name, kind)
 	}
 	return nil
 }
@@ -251,6 +258,9 @@ func (x *explorer) answered(c flow.ChoiceMade, tell func(guard string, holds boo
 
 // assume gives every guard an answer, false where none is fixed.
 func (x *explorer) assume(fixed answers) map[string]bool {
+	if len(fixed) == 0 && x.facts.Guards != nil {
+		return x.facts.Guards
+	}
 	out := map[string]bool{}
 	for _, branches := range x.branches {
 		for _, br := range branches {
@@ -260,12 +270,11 @@ func (x *explorer) assume(fixed answers) map[string]bool {
 	return out
 }
 
-// follow applies the events and notes what they show.
+// follow notes where the events led to and what they show.
 func (x *explorer) follow(s int32, st flow.State, events []flow.Event, name string, kind moveKind) {
 	if len(events) == 0 {
 		return
 	}
-	st = flow.EvolveAll(st, events)
 	for _, ev := range events {
 		switch b := ev.Body.(type) {
 		case flow.StepOpened:

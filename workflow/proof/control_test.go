@@ -117,9 +117,11 @@ func moves(a proof.Abstraction, def *flow.Definition, st flow.State) []flow.Comm
 	var out []flow.Command
 	for _, t := range st.OpenTasks() {
 		by := flow.Actor{Person: t.Elector.Person, Door: flow.Console}
+		most, none := def.Step(t.Step).Rule.Score, 0
 		for _, v := range []flow.Verdict{flow.Approve, flow.Reject, flow.Abstain} {
-			out = append(out, flow.Cast{By: by, Task: t.ID, Verdict: v, FormRev: st.Rev(), Proved: true})
+			out = append(out, flow.Cast{By: by, Task: t.ID, Verdict: v, FormRev: st.Rev(), Proved: true, Score: &none})
 		}
+		out = append(out, flow.Cast{By: by, Task: t.ID, Verdict: flow.Approve, FormRev: st.Rev(), Proved: true, Score: &most})
 		for _, to := range def.Step(t.Step).SendBack {
 			out = append(out, flow.SendBack{By: by, Task: t.ID, To: to, Mode: flow.Redo, FormRev: st.Rev(), Proved: true},
 				flow.SendBack{By: by, Task: t.ID, To: to, Mode: flow.ReturnToMe, FormRev: st.Rev(), Proved: true})
