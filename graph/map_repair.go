@@ -9,7 +9,6 @@ import (
 	"kelian/internal/fault"
 	"kelian/internal/id"
 	"kelian/internal/outbox"
-	"kelian/org"
 )
 
 func (r *Resolver) ticket(ctx context.Context, v repair.View) model.RepairTicket {
@@ -74,9 +73,7 @@ func reporterTicket(v repair.LinkView) model.ReporterTicket {
 		}
 		out.Explanation = &t
 	}
-	if worker != "" {
-		out.Worker = some(org.Mask(worker))
-	}
+	out.Worker = some(worker)
 	for _, l := range v.Lines {
 		out.Events = append(out.Events, model.TicketEvent{At: l.At, State: model.RepairState(l.To), Note: some(l.Note)})
 	}

@@ -66,7 +66,7 @@ func want(t *testing.T, err error, reason string) {
 func TestSeedMakesTheFederationOnce(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		first, err := org.Seed(bg, db, testkit.Clock(), org.Template())
-		if err != nil || first.Units != 30 {
+		if err != nil || first.Units != 31 {
 			t.Fatal(first, err)
 		}
 		inTx(t, db, func(tx *store.Tx) {

@@ -41,8 +41,8 @@ func TestAnActivityExpiresOnItsDay(t *testing.T) {
 }
 
 // panel brings a project before its judges.
-func (f *fed) panel() (*workflow.Definition, id.ID) {
-	d := builtin(f.t, "activity.research")
+func (f *fed) panel(t *testing.T) (*workflow.Definition, id.ID) {
+	d := builtin(t, "activity.research")
 	req := f.submit("csmember", "activity.research", "college.cs", project)
 	for range 5 {
 		w := f.waiting(d, req)[0]
@@ -73,7 +73,7 @@ func (f *fed) judges(d *workflow.Definition, request id.ID) (names []string) {
 func TestTheMeanOfTheJudgesDecidesAProject(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		f := fullFed(t, db)
-		d, req := f.panel()
+		d, req := f.panel(t)
 		judges := f.judges(d, req)
 		x := f.task(judges[0], req)
 		_, err := f.svc.Decide(bg, by(judges[0]), workflow.DecideInput{Task: x.Task, Verdict: workflow.Approve, FormRev: x.FormRev, IdempotencyKey: f.key()})
@@ -98,7 +98,7 @@ func TestTheMeanOfTheJudgesDecidesAProject(t *testing.T) {
 func TestASilentJudgeIsReplaced(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		f := fullFed(t, db)
-		d, req := f.panel()
+		d, req := f.panel(t)
 		before := f.judges(d, req)
 		f.clock.Advance(8 * 24 * time.Hour)
 		f.rings()

@@ -189,6 +189,7 @@ type ComplexityRoot struct {
 		FormRev     func(childComplexity int) int
 		ID          func(childComplexity int) int
 		Lapsed      func(childComplexity int) int
+		Score       func(childComplexity int) int
 		Seat        func(childComplexity int) int
 		Step        func(childComplexity int) int
 		Verdict     func(childComplexity int) int
@@ -1984,6 +1985,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Decision.Lapsed(childComplexity), true
+	case "Decision.score":
+		if e.ComplexityRoot.Decision.Score == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Decision.Score(childComplexity), true
 	case "Decision.seat":
 		if e.ComplexityRoot.Decision.Seat == nil {
 			break
@@ -10524,6 +10531,8 @@ enum RequestStatus {
   STOPPED
   "An approved amendment took its place (变更)."
   SUPERSEDED
+  "It was not decided by the day it was for."
+  EXPIRED
 }
 
 "A request under a workflow."
@@ -10665,6 +10674,8 @@ type Decision implements Node {
   at: Time!
   "The form revision that was read."
   formRev: Int!
+  "The points that were given; null = the step asks for none."
+  score: Int
   "Set when this vote was carried over from an earlier revision, because no field that it read was changed."
   carriedFrom: Int
   "The vote no longer counts, because a field that it read was changed."
@@ -10759,6 +10770,8 @@ input DecideTaskInput {
   again: SendBackMode
   "The seat under which you decide, if you hold several that are asked."
   seat: String
+  "Of APPROVE and REJECT in a step that asks for points: how many."
+  score: Int
   "Of APPROVE: values for fields that the step lets its approver fill in, by name."
   fields: JSON
   idempotencyKey: IdempotencyKey!
@@ -11147,6 +11160,8 @@ func (ec *executionContext) childFields_Decision(ctx context.Context, field grap
 		return ec.fieldContext_Decision_at(ctx, field)
 	case "formRev":
 		return ec.fieldContext_Decision_formRev(ctx, field)
+	case "score":
+		return ec.fieldContext_Decision_score(ctx, field)
 	case "carriedFrom":
 		return ec.fieldContext_Decision_carriedFrom(ctx, field)
 	case "lapsed":

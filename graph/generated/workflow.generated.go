@@ -540,6 +540,29 @@ func (ec *executionContext) fieldContext_Decision_formRev(_ context.Context, fie
 	return graphql.NewScalarFieldContext("Decision", field, false, false, "Int")
 }
 
+func (ec *executionContext) _Decision_score(ctx context.Context, field graphql.CollectedField, obj *model.Decision) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Decision_score(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Score, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v *int) graphql.Marshaler {
+			return ec.marshalOInt2ᚖint(ctx, selections, v)
+		},
+		true,
+		false,
+	)
+}
+func (ec *executionContext) fieldContext_Decision_score(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Decision", field, false, false, "Int")
+}
+
 func (ec *executionContext) _Decision_carriedFrom(ctx context.Context, field graphql.CollectedField, obj *model.Decision) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -3197,7 +3220,7 @@ func (ec *executionContext) unmarshalInputDecideTaskInput(ctx context.Context, o
 		asMap["comment"] = ""
 	}
 
-	fieldsInOrder := [...]string{"task", "verdict", "formRev", "comment", "to", "again", "seat", "fields", "idempotencyKey"}
+	fieldsInOrder := [...]string{"task", "verdict", "formRev", "comment", "to", "again", "seat", "score", "fields", "idempotencyKey"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -3253,6 +3276,13 @@ func (ec *executionContext) unmarshalInputDecideTaskInput(ctx context.Context, o
 				return it, err
 			}
 			it.Seat = data
+		case "score":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("score"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Score = data
 		case "fields":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("fields"))
 			data, err := ec.unmarshalOJSON2interface(ctx, v)
@@ -3781,6 +3811,11 @@ func (ec *executionContext) _Decision(ctx context.Context, sel ast.SelectionSet,
 		case "formRev":
 			out.Values[i] = ec._Decision_formRev(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "score":
+			out.Values[i] = ec._Decision_score(ctx, field, obj)
+			if out.Values[i] == graphql.RequiredNull {
 				out.Invalids++
 			}
 		case "carriedFrom":

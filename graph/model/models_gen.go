@@ -440,6 +440,8 @@ type DecideTaskInput struct {
 	Again *SendBackMode `json:"again,omitempty"`
 	// The seat under which you decide, if you hold several that are asked.
 	Seat *string `json:"seat,omitempty"`
+	// Of APPROVE and REJECT in a step that asks for points: how many.
+	Score *int `json:"score,omitempty"`
 	// Of APPROVE: values for fields that the step lets its approver fill in, by name.
 	Fields         any    `json:"fields,omitempty"`
 	IdempotencyKey string `json:"idempotencyKey"`
@@ -471,6 +473,8 @@ type Decision struct {
 	At      time.Time `json:"at"`
 	// The form revision that was read.
 	FormRev int `json:"formRev"`
+	// The points that were given; null = the step asks for none.
+	Score *int `json:"score,omitempty"`
 	// Set when this vote was carried over from an earlier revision, because no field that it read was changed.
 	CarriedFrom *int `json:"carriedFrom,omitempty"`
 	// The vote no longer counts, because a field that it read was changed.
@@ -3715,6 +3719,8 @@ const (
 	RequestStatusStopped RequestStatus = "STOPPED"
 	// An approved amendment took its place (变更).
 	RequestStatusSuperseded RequestStatus = "SUPERSEDED"
+	// It was not decided by the day it was for.
+	RequestStatusExpired RequestStatus = "EXPIRED"
 )
 
 var AllRequestStatus = []RequestStatus{
@@ -3725,11 +3731,12 @@ var AllRequestStatus = []RequestStatus{
 	RequestStatusWithdrawn,
 	RequestStatusStopped,
 	RequestStatusSuperseded,
+	RequestStatusExpired,
 }
 
 func (e RequestStatus) IsValid() bool {
 	switch e {
-	case RequestStatusOpen, RequestStatusReturned, RequestStatusApproved, RequestStatusRejected, RequestStatusWithdrawn, RequestStatusStopped, RequestStatusSuperseded:
+	case RequestStatusOpen, RequestStatusReturned, RequestStatusApproved, RequestStatusRejected, RequestStatusWithdrawn, RequestStatusStopped, RequestStatusSuperseded, RequestStatusExpired:
 		return true
 	}
 	return false

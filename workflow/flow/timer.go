@@ -14,6 +14,10 @@ func (r *run) fire(t Timer) error {
 	if !armed {
 		return nil
 	}
+	if t.Step == ExpiryTimer {
+		r.end(Expired, nil)
+		return nil
+	}
 	if t.Step == CloseOutTimer {
 		if t.N > 0 {
 			r.emit(Reminded{Step: t.Step, N: t.N})

@@ -60,7 +60,7 @@ func (w *world) electors(seats ...string) []flow.Elector {
 
 func (w *world) facts() flow.Facts {
 	f := flow.Facts{Now: w.now, Electors: map[string][]flow.Elector{}, Escalate: map[string][]flow.Elector{},
-		Guards: w.guards, Due: w.due, Barred: w.barred, Held: w.held, Seed: w.seed, CloseOut: w.out,
+		Guards: w.guards, Due: w.due, Barred: w.barred, Held: w.held, Seed: w.seed, CloseOut: w.out, Expires: w.expires,
 		CC: w.electors(w.def.Policy.CC...), Stop: w.electors(w.def.Policy.Stop...)}
 	for _, s := range w.def.Steps() {
 		f.Electors[s.Name] = w.electors(s.Ask...)
@@ -144,7 +144,8 @@ func (w *world) invariants() {
 			w.t.Fatalf("%s with open tasks %+v", w.st.Status, open)
 		}
 		for _, timer := range w.st.Timers() {
-			if w.st.Status != flow.Approved || timer.Step != flow.CloseOutTimer {
+			waits := w.st.Status == flow.Approved && timer.Step == flow.CloseOutTimer || w.st.Status == flow.Returned && timer.Step == flow.ExpiryTimer
+			if !waits {
 				w.t.Fatalf("%s with an armed timer %+v", w.st.Status, timer)
 			}
 		}

@@ -1,6 +1,7 @@
 package proof
 
 import (
+	"maps"
 	"slices"
 	"strconv"
 	"time"
@@ -32,6 +33,7 @@ type modelStep struct {
 	class    []int          // of each elector; equal ones may change places
 	escalate bool
 	casts    []flow.Cast // what an elector may say
+	edit     *flow.Form  // what an approver fills in, nil: nothing
 }
 
 func newModel(def *flow.Definition) *model {
@@ -62,7 +64,25 @@ func newModel(def *flow.Definition) *model {
 	}
 	eachChoice(def.Blocks, func(b *flow.Block) { m.choices = append(m.choices, b.Choice) })
 	m.revisions()
+	for i := range m.steps {
+		m.steps[i].edit = m.filledIn(m.steps[i].Step)
+	}
 	return m
+}
+
+// filledIn is the revision by an approver who changes all that the step lets
+// him; nil where it lets him nothing.
+func (m *model) filledIn(s *flow.Step) *flow.Form {
+	f := &flow.Form{Rev: 2, Digests: maps.Clone(m.form.Digests)}
+	for _, x := range s.Fields {
+		if x.Right == flow.Edit || x.Right == flow.Require {
+			f.Digests[x.Field] = "1"
+		}
+	}
+	if maps.Equal(f.Digests, m.form.Digests) {
+		return nil
+	}
+	return f
 }
 
 // casts are the answers to a step. Of points the extremes are enough: what

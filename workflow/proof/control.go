@@ -10,7 +10,7 @@ import (
 )
 
 // explorer walks all states of a model, those with fewer detours on the way (a
-// send-back, or an edit while it is open) first. The limit on send-backs is
+// send-back, or an edit while it is open, also by an approver) first. The limit on send-backs is
 // taken as never reached: whatever a request can come to, and whatever it needs
 // to come out of it again without a detour, is then looked at.
 type explorer struct {
@@ -168,6 +168,12 @@ func (x *explorer) expandStep(s int32, st flow.State, step *modelStep) error {
 			if err := x.move(s, st, cast, step.Name+": "+string(cast.Verdict), kind); err != nil {
 				return err
 			}
+			if kind == approving && step.edit != nil {
+				cast.Edit = step.edit
+				if err := x.move(s, st, cast, step.Name+": fill in and approve", detour); err != nil {
+					return err
+				}
+			}
 		}
 		if sentBack {
 			continue // who of them sends it back makes no difference
@@ -192,11 +198,16 @@ func (x *explorer) expandStep(s int32, st flow.State, step *modelStep) error {
 // form allows. A refused command is no move.
 func (x *explorer) move(s int32, st flow.State, cmd flow.Command, name string, kind moveKind) error {
 	made, first := x.made(st.Choices), answers{}
-	if edit, ok := cmd.(flow.Resubmit); ok {
-		if maps.Equal(x.form.Digests, edit.Form.Digests) {
+	switch c := cmd.(type) {
+	case flow.Resubmit:
+		if maps.Equal(x.form.Digests, c.Form.Digests) {
 			first = made // the same form answers the same
 		}
 		made = answers{}
+	case flow.Cast:
+		if c.Edit != nil {
+			made = answers{}
+		}
 	}
 	facts := x.facts
 	for todo := []answers{first}; len(todo) > 0; {

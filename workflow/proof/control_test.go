@@ -2,6 +2,7 @@ package proof_test
 
 import (
 	"fmt"
+	"maps"
 	"math/rand"
 	"slices"
 	"strings"
@@ -122,6 +123,10 @@ func moves(a proof.Abstraction, def *flow.Definition, st flow.State) []flow.Comm
 			out = append(out, flow.Cast{By: by, Task: t.ID, Verdict: v, FormRev: st.Rev(), Proved: true, Score: &none})
 		}
 		out = append(out, flow.Cast{By: by, Task: t.ID, Verdict: flow.Approve, FormRev: st.Rev(), Proved: true, Score: &most})
+		if fill := a.FilledIn(t.Step); fill != nil {
+			next := changed(st, fill.Digests, "1")
+			out = append(out, flow.Cast{By: by, Task: t.ID, Verdict: flow.Approve, FormRev: st.Rev(), Proved: true, Score: &most, Edit: &next})
+		}
 		for _, to := range def.Step(t.Step).SendBack {
 			out = append(out, flow.SendBack{By: by, Task: t.ID, To: to, Mode: flow.Redo, FormRev: st.Rev(), Proved: true},
 				flow.SendBack{By: by, Task: t.ID, To: to, Mode: flow.ReturnToMe, FormRev: st.Rev(), Proved: true})
@@ -131,15 +136,20 @@ func moves(a proof.Abstraction, def *flow.Definition, st flow.State) []flow.Comm
 		out = append(out, flow.Fire{Timer: timer})
 	}
 	for _, f := range a.Edits() {
-		digests := map[string]string{}
-		for p, d := range st.Form().Digests {
-			if digests[p] = d; f.Digests[p] != "0" {
-				digests[p] = d + "'"
-			}
-		}
-		out = append(out, flow.Resubmit{By: flow.Actor{Person: st.Requester}, Form: flow.Form{Rev: st.Rev() + 1, Digests: digests}})
+		out = append(out, flow.Resubmit{By: flow.Actor{Person: st.Requester}, Form: changed(st, f.Digests, "1")})
 	}
 	return out
+}
+
+// changed is the next revision, with another value where the mark stands.
+func changed(st flow.State, marks map[string]string, mark string) flow.Form {
+	digests := maps.Clone(st.Form().Digests)
+	for p, d := range marks {
+		if d == mark {
+			digests[p] += "'"
+		}
+	}
+	return flow.Form{Rev: st.Rev() + 1, Digests: digests}
 }
 
 func apply(def *flow.Definition, st flow.State, cmd flow.Command, facts flow.Facts) (flow.State, error) {

@@ -15,6 +15,16 @@ func (a Abstraction) Facts() flow.Facts { return a.m.facts }
 func (a Abstraction) Form() flow.Form    { return a.m.form }
 func (a Abstraction) Edits() []flow.Form { return a.m.edits }
 
+// FilledIn is what an approver of the step fills in; nil: nothing.
+func (a Abstraction) FilledIn(step string) *flow.Form {
+	for _, x := range a.m.steps {
+		if x.Name == step {
+			return x.edit
+		}
+	}
+	return nil
+}
+
 // Key is what is kept, State a request that has it.
 func (a Abstraction) Key(st *flow.State) string   { return a.m.key(st) }
 func (a Abstraction) State(key string) flow.State { return a.m.state(key) }
