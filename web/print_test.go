@@ -47,7 +47,7 @@ var ordinary = map[string][3]string{ // by, unit, form
 	"technical.training":     {"zhouhang", "technical", `{"topic":"装系统","trainer":"TRAINER","sessions":[{"start":"2026-11-20T10:00:00Z","end":"2026-11-20T12:00:00Z"},{"start":"2026-11-27T10:00:00Z","end":"2026-11-27T12:00:00Z"}],"room":"room_1","seats":30}`},
 	"activity.competition":   {"reporter", "publicity", `{"stage":"plan","track":"design","title":"创意设计大赛","plan":"初赛线上提交作品，决赛现场展示；评委由五名老师和干事抽签产生。","works_rights":"作品归作者所有，主办方可展示","ends":"2026-12-20","budget":300000}`},
 	"activity.research":      {"csmember", "college.cs", `{"stage":"apply","title":"桥梁振动监测","college":"college.cs","team":[{"name":"李雪","student_number":"2025010822"}],"category":"invention_a","abstract":"用低成本传感器监测人行桥的振动，并给出预警的方法与样机。","budget":800000,"ethics":false}`},
-	"meta.publish":           {"odeputy", "office", `{"definition":"office.small","title":"小额采购","summary":"五百元以下由部长批准","text":"key: office.small\nunit: office\ntitle: {zh: 小额采购, en: Small purchases}\n","hash":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","proof_errors":0,"league":false}`},
+	"meta.publish":           {"odeputy", "office", `{"definition":"office.small","title":"小额采购","summary":"五百元以下由主任批准","text":"key: office.small\nunit: office\ntitle: {zh: 小额采购, en: Small purchases}\nabout: {zh: 五百元以下, en: Below 500 yuan.}\nform:\n  required: [title]\n  properties:\n    title: {type: string, maxLength: 80, x-title: {zh: 名称, en: Title}}\nflow:\n  - {step: keeper, title: {zh: 管理员, en: Keeper}, ask: seat(office.keeper), reads: [/title]}\n  - {step: head, title: {zh: 主任, en: Head}, ask: seat(office.head), due: 2bd, on_due: {then: remind}}\nsend_back: {targets: [start], max: 3}\npolicy: {dedupe: off, empty: league.deputy}\n","league":false}`},
 	"meta.seat":              {"odeputy", "office", `{"seat":"technical.deputy","person":"TRAINER","kind":"full","from":"2026-11-01","reason":"换届"}`},
 }
 
@@ -114,8 +114,12 @@ func (w *world) approveAll(who string, req id.ID) {
 				if t.State != flow.TaskOpen || s.Rule.Kind == flow.Objection || again {
 					continue
 				}
-				_, err := w.deps.Workflow.Decide(bg, org.Actor{Person: t.Who.Person, Lang: "zh"}, workflow.DecideInput{Task: t.ID, Verdict: workflow.Approve, FormRev: v.FormRev,
-					Comment: "同意，请按方案执行，注意安全。", Fields: fills[s.Name], IdempotencyKey: t.ID.String()})
+				in := workflow.DecideInput{Task: t.ID, Verdict: workflow.Approve, FormRev: v.FormRev,
+					Comment: "同意，请按方案执行，注意安全。", Fields: fills[s.Name], IdempotencyKey: t.ID.String()}
+				if s.Rule.Score > 0 {
+					in.Score = new(88)
+				}
+				_, err := w.deps.Workflow.Decide(bg, org.Actor{Person: t.Who.Person, Lang: "zh"}, in)
 				if err != nil && !fault.IsRule(err, "ALREADY_SETTLED") {
 					w.t.Fatalf("%s: %v", s.Name, err)
 				}

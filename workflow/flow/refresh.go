@@ -10,6 +10,9 @@ import (
 // stays: a vacancy must not lower a threshold.
 func (r *run) refresh() error {
 	for _, name := range r.openSteps() {
+		if r.st.Status.Final() || r.st.Step(name).Status != StepOpen { // by the step before it
+			continue
+		}
 		r.recall(name)
 		if err := r.reseat(name); err != nil {
 			return err
