@@ -225,7 +225,7 @@ func (s *Sink) command(x *session, line string) bool {
 		x.say("221 bye")
 		return false
 	}
-	return x.say("502 not implemented")
+	return x.say("502 this sink takes letters and nothing else")
 }
 
 func (s *Sink) rcpt(x *session, rest string) bool {
