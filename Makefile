@@ -23,8 +23,8 @@ test: check ## all tests on both databases and both queues; installs what it nee
 faults: ## the fault tests on real processes, with short limits (about five minutes)
 	CI=true scripts/with-services.sh $(GO) test -tags fault -timeout 15m -v ./internal/faulttest/
 
-test-long: ## 50,000 other random requests, and the fault tests with the time limits of a shipped binary (about half an hour)
-	$(GO) test -count=1 -timeout 60m ./workflow/flow -run Random -rapid.checks 50000
+test-long: ## 50,000 other random requests for each property, and the fault tests with the time limits of a shipped binary (about half an hour)
+	$(GO) test -count=1 -timeout 60m ./workflow/flow -run 'RandomRequests|EveryRequestCan|RequestsEndTheSame|ForecastNamesWhoIsAsked|BeyondTheForecast' -rapid.checks 50000
 	CI=true scripts/with-services.sh $(GO) test -tags fault -timeout 120m -v ./internal/faulttest/ -shipped
 
 unit: ## the tests that need nothing installed

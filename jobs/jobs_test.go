@@ -134,11 +134,21 @@ func TestRowsAboutOneObjectTravelTogether(t *testing.T) {
 	each(t, func(t *testing.T, db *store.DB, q *jobs.Redis) {
 		const rows = 45
 		reg := jobs.NewRegistry()
-		var at, most atomic.Int32
+		var mu sync.Mutex
+		var at, most int
+		count := func(n int) int {
+			mu.Lock()
+			defer mu.Unlock()
+			at += n
+			most = max(most, at)
+			return at
+		}
+		all := make(chan struct{})
 		do := effect(db, "t.line")
 		reg.Handle("t.line", "a", func(ctx context.Context, d outbox.Delivery) error {
-			most.Store(max(most.Load(), at.Add(1)))
-			defer at.Add(-1)
+			count(1)
+			defer count(-1)
+			<-all
 			var p struct{ N int }
 			if err := d.Decode(&p); err != nil || p.N == 3 {
 				return errors.New("not now")
@@ -156,10 +166,14 @@ func TestRowsAboutOneObjectTravelTogether(t *testing.T) {
 			t.Fatal(err)
 		}
 		start(t, db, q, reg)
+		testkit.Eventually(t, "20, 20 and 5 rows have begun", func() bool { return count(0) >= 3 })
+		close(all)
 		testkit.Eventually(t, "all but one are done", func() bool { return effects(t, db, "t.line") == rows-1 })
 		testkit.Eventually(t, "that one waits", func() bool { return states(t, db, "t.line")["pending"] == 1 })
-		if n := most.Load(); n > 3 { // 20, 20 and 5 rows travel together
-			t.Fatalf("%d at once", n)
+		mu.Lock()
+		defer mu.Unlock()
+		if most != 3 {
+			t.Fatalf("%d at once", most)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -90,9 +91,9 @@ func bareFed(t testing.TB, db *store.DB) *fed {
 			named("guchen"), testkit.Start.AddDate(0, -1, 0))
 		return nil
 	})
-	made := 0
+	var made atomic.Int64 // some tests submit side by side
 	o := workflow.Options{Location: time.FixedZone("CST", 8*3600), Effects: append(slices.Clone(known.Effects), effects...), Facts: map[string]workflow.FactSource{},
-		Signer: testSigner, NewID: func() id.ID { made++; return named(fmt.Sprint("made ", made)) }}
+		Signer: testSigner, NewID: func() id.ID { return named(fmt.Sprint("made ", made.Add(1))) }}
 	for _, name := range known.Facts {
 		o.Facts[name] = f.desk
 	}

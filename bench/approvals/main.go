@@ -73,7 +73,7 @@ func run(ctx context.Context, o options) error {
 		return err
 	}
 	if o.server != "" {
-		if err := p.Waiting(ctx, 10*o.open); err != nil {
+		if err := p.Waiting(ctx, max(10*o.open, 20_000)); err != nil {
 			return err
 		}
 		if err := p.Peer(ctx); err != nil {

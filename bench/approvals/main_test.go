@@ -20,7 +20,7 @@ func TestTheBenchmarkRuns(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		o := options{server: server, requests: 50, inbox: 50, open: 600, clients: 2, rounds: 1, burst: 200 * time.Millisecond, out: out}
+		o := options{server: server, requests: 50, inbox: 50, open: 50, clients: 2, rounds: 1, burst: 200 * time.Millisecond, out: out}
 		if err := run(context.Background(), o); err != nil {
 			t.Fatal(err)
 		}

@@ -175,7 +175,7 @@ func prepare(ctx context.Context, o options, p *place.Place) ([]query, error) {
 		return nil, err
 	}
 	if p.DB.Postgres() {
-		if err := p.Waiting(ctx, 10*o.open); err != nil {
+		if err := p.Waiting(ctx, max(10*o.open, 20_000)); err != nil {
 			return nil, err
 		}
 		if err := p.Peer(ctx); err != nil {

@@ -386,6 +386,13 @@ func rallied(t *testing.T, s shape, processes int, at string, kills int) (*rally
 	}
 	end := r.begin()
 	err = r.more(100)
+	if err == nil && at != "" {
+		err = poll("the point is passed", under.wait, func() bool {
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			return w.killed > 0
+		})
+	}
 	for n := range kills {
 		if err != nil {
 			break

@@ -1,7 +1,6 @@
 package flow_test
 
 import (
-	"errors"
 	"flag"
 	"maps"
 	"slices"
@@ -15,20 +14,27 @@ import (
 )
 
 // sequences checks a property of so many random requests, the same each time;
-// -rapid.checks says how many others are tried instead.
+// -rapid.checks, -rapid.seed and -rapid.failfile choose others.
 func sequences(t *testing.T, n int, property func(*rapid.T)) {
 	t.Helper()
 	if !given() {
-		if err := errors.Join(flag.Set("rapid.checks", strconv.Itoa(n)), flag.Set("rapid.seed", "11")); err != nil {
-			t.Fatal(err)
+		for name, value := range map[string]string{"rapid.checks": strconv.Itoa(n), "rapid.seed": "11"} {
+			before := flag.Lookup(name).Value.String()
+			t.Cleanup(func() { _ = flag.Set(name, before) })
+			if err := flag.Set(name, value); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 	rapid.Check(t, property)
 }
 
-// given says that the command line has the number; asked once, before it is set.
+// given says that the command line chooses what is tried; asked once, before
+// anything is set.
 var given = sync.OnceValue(func() (yes bool) {
-	flag.Visit(func(f *flag.Flag) { yes = yes || f.Name == "rapid.checks" })
+	flag.Visit(func(f *flag.Flag) {
+		yes = yes || f.Name == "rapid.checks" || f.Name == "rapid.seed" || f.Name == "rapid.failfile"
+	})
 	return yes
 })
 

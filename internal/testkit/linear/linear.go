@@ -125,10 +125,9 @@ func (r *Recorder) Counts() map[string]int {
 type World struct {
 	Def      *flow.Definition
 	Electors map[string][]flow.Elector // by step
-	Guards   map[string]bool
-	By       string            // the requester
-	Form     string            // the form as it was submitted, JSON
-	Tasks    map[string]string // names in the core by the names that clients know
+	By       string                    // the requester
+	Form     string                    // the form as it was submitted, JSON
+	Tasks    map[string]string         // names in the core by the names that clients know
 }
 
 // maxJudging bounds the search for an order.
@@ -212,7 +211,7 @@ func person(name string) flow.Actor { return flow.Actor{Person: name, Door: flow
 
 // facts are the same at all times: nobody changes a seat, and nothing falls due.
 func (w World) facts() flow.Facts {
-	return flow.Facts{Now: time.Unix(0, 0), Electors: w.Electors, Guards: w.Guards}
+	return flow.Facts{Now: time.Unix(0, 0), Electors: w.Electors}
 }
 
 func (w World) model(first state) porcupine.Model {
