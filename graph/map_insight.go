@@ -20,7 +20,7 @@ func (r *Resolver) insight(ctx context.Context, key string, term *string, from, 
 func insightOf(i workflow.Insight) model.WorkflowInsight {
 	out := model.WorkflowInsight{Workflow: i.Definition, Title: text(i.Title.Zh, i.Title.En), From: i.From, To: i.To, Requests: i.Requests,
 		Open: i.Status[flow.Open] + i.Status[flow.Returned], Approved: i.Status[flow.Approved], Rejected: i.Status[flow.Rejected],
-		Withdrawn: i.Status[flow.Withdrawn], Stopped: i.Status[flow.Stopped], Superseded: i.Status[flow.Superseded],
+		Withdrawn: i.Status[flow.Withdrawn], Stopped: i.Status[flow.Stopped], Superseded: i.Status[flow.Superseded], Expired: i.Status[flow.Expired],
 		Reworked: i.Reworked, SendBacks: i.SendBacks, Overdue: i.Overdue, Steps: each(i.Steps, stepInsight)}
 	if i.Term != "" {
 		out.Term = &i.Term

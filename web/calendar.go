@@ -59,10 +59,6 @@ func (c *call) calendar() error {
 	if err != nil {
 		return err
 	}
-	set, err := c.Org.Settings(c.ctx())
-	if err != nil {
-		return err
-	}
 	now := c.Clock.Now().In(c.Location)
 	month := time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, c.Location)
 	if m, err := time.ParseInLocation("2006-01", c.r.URL.Query().Get("month"), c.Location); err == nil && m.Year() >= 2000 && m.Year() < 2100 {
@@ -75,9 +71,9 @@ func (c *call) calendar() error {
 		h := cal.Clock(k).Hours()
 		d.Kinds = append(d.Kinds, kindHours{k, spans(h.Working), spans(h.Free), h.Exams, h.Break})
 	}
-	for _, t := range set.Terms {
-		if from, err := time.ParseInLocation(time.DateOnly, t.First, c.Location); err == nil {
-			d.Terms = append(d.Terms, termRow{t, from, from.AddDate(0, 0, 7*t.Weeks-1)})
+	for _, t := range cal.Terms() {
+		if from, to, ok := cal.TermNamed(t.Name); ok {
+			d.Terms = append(d.Terms, termRow{t, from.In(c.Location), to.In(c.Location).AddDate(0, 0, -1)})
 		}
 	}
 	return c.show("calendar", c.t("calendar.title"), d)

@@ -109,7 +109,7 @@ func (d *workflowPage) steps(v voice, def *workflow.Definition, blocks []flow.Bl
 			for _, a := range b.Step.Ask {
 				row.Who = append(row.Who, v.seatOf(def, a))
 			}
-			for _, f := range fillFields(def, fillsOf(b.Step)) {
+			for _, f := range fillFields(def, workflow.FillOf(b.Step)) {
 				title, _ := v.words(f.Title)
 				row.Fills = append(row.Fills, title)
 			}
@@ -124,16 +124,6 @@ func (d *workflowPage) steps(v voice, def *workflow.Definition, blocks []flow.Bl
 			d.steps(v, def, br.Blocks, append(when[:len(when):len(when)], cond))
 		}
 	}
-}
-
-func fillsOf(s *flow.Step) []workflow.FillField {
-	var out []workflow.FillField
-	for _, f := range s.Fields {
-		if f.Right == flow.Edit || f.Right == flow.Require {
-			out = append(out, workflow.FillField{Pointer: f.Field, Required: f.Right == flow.Require})
-		}
-	}
-	return out
 }
 
 func (v voice) asks(f *workflow.Form) []askRow {

@@ -94,13 +94,13 @@ func (m *Moves) ofTask(st flow.State, d *Definition, me, acting string) {
 		}
 		m.Objection = st.Step(t.Step).Rule.Kind == flow.Objection
 		m.HandOn, m.Block = !step.Fixed && !m.Objection, st.Requester != me
-		m.Fill = fillOf(step)
+		m.Fill = FillOf(step)
 		return
 	}
 }
 
-// fillOf are the fields that the electors of a step fill in.
-func fillOf(step *flow.Step) []FillField {
+// FillOf are the fields that the electors of a step fill in.
+func FillOf(step *flow.Step) []FillField {
 	var out []FillField
 	for _, f := range step.Fields {
 		if f.Right == flow.Edit || f.Right == flow.Require {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/hex"
 	"strings"
+	"time"
 
 	"kelian/internal/audit"
 	"kelian/internal/clock"
@@ -53,19 +54,11 @@ func (s *Service) Bundle(ctx context.Context, actor org.Actor, request id.ID) (*
 	if s.Signer.Key == nil {
 		return nil, fault.Refuse("NO_SIGNER", "这个进程没有签名密钥，不能导出", "this process has no key to sign with")
 	}
-	x, err := s.steady(ctx, request)
-	if err != nil {
-		return nil, err
-	}
-	b, err := s.bundle(ctx, x)
-	if err != nil {
-		return nil, err
-	}
 	now := clock.Cut(s.clock.Now())
-	if b.Audit, b.Stretches, err = audit.About(ctx, s.db, s.Signer, request, now); err != nil {
+	b, err := s.steady(ctx, request, now)
+	if err != nil {
 		return nil, err
 	}
-	b.MadeAt = now
 	_, err = store.InTx(ctx, s.db, store.Internal("exportRequest"), func(_ context.Context, tx *store.Tx) (struct{}, error) {
 		audit.Record(tx, audit.Entry{Actor: a.Person, Seat: a.Acting, Action: "workflow.export", Object: outbox.Ref{Kind: RefRequest, ID: request}, At: now})
 		return struct{}{}, nil
@@ -73,19 +66,24 @@ func (s *Service) Bundle(ctx context.Context, actor org.Actor, request id.ID) (*
 	return b, err
 }
 
-// steady reads a request that no command changed meanwhile.
-func (s *Service) steady(ctx context.Context, request id.ID) (*storedRequest, error) {
+// steady reads a request, and what the audit log has of it, while no command
+// changes it.
+func (s *Service) steady(ctx context.Context, request id.ID, now time.Time) (*evidence.Bundle, error) {
 	for {
 		x, err := s.readWhole(ctx, request)
 		if err != nil {
 			return nil, err
 		}
-		var seq int64
-		if err := s.db.R.NewRaw(`SELECT seq FROM request WHERE id = ?`, request).Scan(ctx, &seq); err != nil {
-			return nil, store.Busy(err)
+		b, err := s.bundle(ctx, x)
+		if err != nil {
+			return nil, err
 		}
-		if seq == x.row.Seq {
-			return x, nil
+		b.MadeAt = now
+		if b.Audit, b.Stretches, err = audit.About(ctx, s.db, s.Signer, request, now); err != nil {
+			return nil, err
+		}
+		if still, err := s.still(ctx, x); err != nil || still {
+			return b, err
 		}
 	}
 }

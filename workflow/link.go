@@ -224,7 +224,7 @@ func (s *Service) DecideByLink(ctx context.Context, visitor org.Actor, in LinkDe
 	if key != "" {
 		key = hash[:32] + " " + key // strangers' keys never meet
 	}
-	return store.InTx(ctx, s.db, store.FromClient(s.db, visitor.Person, "decideByLink", key, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
+	return raced(store.InTx(ctx, s.db, store.FromClient(s.db, visitor.Person, "decideByLink", key, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
 		r := store.NewReads(tx)
 		loaded := s.askLoad(r, tx, byLink, hash, now, cal)
 		var links []linkRow
@@ -246,7 +246,7 @@ func (s *Service) DecideByLink(ctx context.Context, visitor org.Actor, in LinkDe
 		di.Task, di.FormRev = l.TaskID, l.FormRev
 		tx.QueueSQL(`UPDATE decision_link SET used_at = ? WHERE id = ?`, now, l.ID)
 		return t.decide(ctx, org.Actor{Person: l.Person, Lang: visitor.Lang}, di, flow.Actor{Person: l.Person.String(), Door: flow.Link}, proved)
-	})
+	}))
 }
 
 // meant refuses who is signed in as somebody else than the link's person.

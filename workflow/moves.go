@@ -51,7 +51,7 @@ func (s *Service) act(ctx context.Context, actor org.Actor, m moves, fn func(ctx
 	if !m.task.IsZero() {
 		where, key = byTask, m.task
 	}
-	return store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, m.mutation, m.key, m.input), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
+	return raced(store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, m.mutation, m.key, m.input), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
 		r := store.NewReads(tx)
 		loaded, judged := s.askLoad(r, tx, where, key, now, cal), org.AskJudge(r, actor, now)
 		x := &move{facts: flow.Facts{Now: now}}
@@ -88,7 +88,7 @@ func (s *Service) act(ctx context.Context, actor org.Actor, m moves, fn func(ctx
 			return Outcome{}, err
 		}
 		return x.outcome(), nil
-	})
+	}))
 }
 
 // mayMove judges the actor. To somebody who may not read the request it does

@@ -132,11 +132,9 @@ func (t *thread) usedTwice(place, value, number string) FieldError {
 }
 
 // settleOnce gives back what the request held when nothing comes of it. An
-// approved amendment takes over what the request held that it amends.
+// approved amendment takes over what the request held that it amends. What the
+// version before a migration claimed is given back too.
 func (t *thread) settleOnce(status flow.Status) {
-	if len(t.def.Once) == 0 {
-		return
-	}
 	switch {
 	case status == flow.Approved && !t.row.Amends.IsZero():
 		t.tx.QueueSQL(`DELETE FROM used_once WHERE request_id IN (?)`, bun.List([]id.ID{t.row.ID, t.row.Amends}))

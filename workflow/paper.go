@@ -125,7 +125,7 @@ func (s *Service) PaperByCode(ctx context.Context, actor org.Actor, code string)
 	for _, t := range paperTasks(st, d, a.Person.String()) {
 		step := d.Flow.Step(t.Step)
 		out.Tasks = append(out.Tasks, PaperTask{Task: taskID(r.ID, t), Step: step.Title,
-			Who: view.who(flow.Actor{Person: t.Elector.Person, Seat: t.Elector.Seat, For: t.Elector.For}), SendBack: view.targets(t.Step), Fill: fillOf(step)})
+			Who: view.who(flow.Actor{Person: t.Elector.Person, Seat: t.Elector.Seat, For: t.Elector.For}), SendBack: view.targets(t.Step), Fill: FillOf(step)})
 	}
 	return out, nil
 }

@@ -17,11 +17,12 @@ import (
 )
 
 // TopicMismatch tells once that a request is not what its events say.
-const TopicMismatch = "workflow.mismatch" // {request}
+const TopicMismatch = "workflow.mismatch" // {request, count}
 
 // MismatchPayload is what TopicMismatch carries.
 type MismatchPayload struct {
 	Request id.ID `json:"request"`
+	Count   int   `json:"count"` // of what is wrong with it
 }
 
 // The bounds of one round of Refold (docs/limits.md); each request it looks at
@@ -158,7 +159,7 @@ func (s *Service) noteMismatch(ctx context.Context, rep Report) error {
 			tx.QueueSQL(`UPDATE mismatch SET problems = ?, checked_at = ?, mended_at = NULL WHERE request_id = ?`, strings.Join(rep.Problems, "\n"), now, rep.Request)
 			return struct{}{}, err
 		}
-		outbox.Put(tx, outbox.Event{Topic: TopicMismatch, Aggregate: rep.Request, Payload: MismatchPayload{rep.Request}})
+		outbox.Put(tx, outbox.Event{Topic: TopicMismatch, Aggregate: rep.Request, Payload: MismatchPayload{rep.Request, len(rep.Problems)}})
 		return struct{}{}, nil
 	})
 	return err

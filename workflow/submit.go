@@ -224,10 +224,10 @@ func (s *Service) Resubmit(ctx context.Context, actor org.Actor, in ResubmitInpu
 	m := moves{mutation: "resubmitRequest", key: in.IdempotencyKey, input: in, request: in.Request, action: "workflow.resubmit", requester: true, bare: true,
 		early: func(r *store.Reads) { personal = org.AskPersonal(r, in.Request) }}
 	return s.withDraft(ctx, in.Form, func(d *draft) (Outcome, error) {
-		return raced(s.act(ctx, actor, m, func(ctx context.Context, x *move) error {
+		return s.act(ctx, actor, m, func(ctx context.Context, x *move) error {
 			x.draft = d
 			return x.resubmit(ctx, in, personal)
-		}))
+		})
 	})
 }
 

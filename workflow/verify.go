@@ -70,14 +70,17 @@ func (s *Service) Check(ctx context.Context, request id.ID) (Report, error) {
 		if rep.OK() {
 			return rep, nil
 		}
-		var seq int64
-		if err := s.db.R.NewRaw(`SELECT seq FROM request WHERE id = ?`, request).Scan(ctx, &seq); err != nil {
-			return rep, store.Busy(err)
-		}
-		if seq == x.row.Seq {
-			return rep, nil
+		if still, err := s.still(ctx, x); err != nil || still {
+			return rep, err
 		}
 	}
+}
+
+// still says that no command has changed the request since it was read.
+func (s *Service) still(ctx context.Context, x *storedRequest) (bool, error) {
+	var seq int64
+	err := s.db.R.NewRaw(`SELECT seq FROM request WHERE id = ?`, x.row.ID).Scan(ctx, &seq)
+	return seq == x.row.Seq, store.Busy(err)
 }
 
 // readWhole reads a request with everything that belongs to it, in one round

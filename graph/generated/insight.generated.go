@@ -479,6 +479,29 @@ func (ec *executionContext) fieldContext_WorkflowInsight_superseded(_ context.Co
 	return graphql.NewScalarFieldContext("WorkflowInsight", field, false, false, "Int")
 }
 
+func (ec *executionContext) _WorkflowInsight_expired(ctx context.Context, field graphql.CollectedField, obj *model.WorkflowInsight) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_WorkflowInsight_expired(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return obj.Expired, nil
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v int) graphql.Marshaler {
+			return ec.marshalNInt2int(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_WorkflowInsight_expired(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("WorkflowInsight", field, false, false, "Int")
+}
+
 func (ec *executionContext) _WorkflowInsight_medianHours(ctx context.Context, field graphql.CollectedField, obj *model.WorkflowInsight) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -815,6 +838,11 @@ func (ec *executionContext) _WorkflowInsight(ctx context.Context, sel ast.Select
 			}
 		case "superseded":
 			out.Values[i] = ec._WorkflowInsight_superseded(ctx, field, obj)
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "expired":
+			out.Values[i] = ec._WorkflowInsight_expired(ctx, field, obj)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}

@@ -1387,6 +1387,7 @@ type ComplexityRoot struct {
 	WorkflowInsight struct {
 		Approved    func(childComplexity int) int
 		Bottleneck  func(childComplexity int) int
+		Expired     func(childComplexity int) int
 		From        func(childComplexity int) int
 		MedianHours func(childComplexity int) int
 		Open        func(childComplexity int) int
@@ -7323,6 +7324,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.WorkflowInsight.Bottleneck(childComplexity), true
+	case "WorkflowInsight.expired":
+		if e.ComplexityRoot.WorkflowInsight.Expired == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WorkflowInsight.Expired(childComplexity), true
 	case "WorkflowInsight.from":
 		if e.ComplexityRoot.WorkflowInsight.From == nil {
 			break
@@ -8517,6 +8524,8 @@ type WorkflowInsight {
   stopped: Int!
   "An approved amendment took their place."
   superseded: Int!
+  "Not decided by the day that they were for."
+  expired: Int!
   medianHours: Float
   p90Hours: Float
   "Requests that were sent back, or sent in again by their requester."
@@ -13262,6 +13271,8 @@ func (ec *executionContext) childFields_WorkflowInsight(ctx context.Context, fie
 		return ec.fieldContext_WorkflowInsight_stopped(ctx, field)
 	case "superseded":
 		return ec.fieldContext_WorkflowInsight_superseded(ctx, field)
+	case "expired":
+		return ec.fieldContext_WorkflowInsight_expired(ctx, field)
 	case "medianHours":
 		return ec.fieldContext_WorkflowInsight_medianHours(ctx, field)
 	case "p90Hours":

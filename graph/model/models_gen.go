@@ -2328,7 +2328,9 @@ type WorkflowInsight struct {
 	Withdrawn int `json:"withdrawn"`
 	Stopped   int `json:"stopped"`
 	// An approved amendment took their place.
-	Superseded  int      `json:"superseded"`
+	Superseded int `json:"superseded"`
+	// Not decided by the day that they were for.
+	Expired     int      `json:"expired"`
 	MedianHours *float64 `json:"medianHours,omitempty"`
 	P90Hours    *float64 `json:"p90Hours,omitempty"`
 	// Requests that were sent back, or sent in again by their requester.

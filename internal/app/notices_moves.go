@@ -78,13 +78,7 @@ func (a *App) onUndone(ctx context.Context, d outbox.Delivery) error {
 		return err
 	}
 	return a.inDelivery(ctx, d, func(ctx context.Context, tx *store.Tx) error {
-		_, m, err := a.Workflow.FormOf(ctx, tx, p.Request)
-		if err != nil {
-			return err
-		}
-		notify.Put(tx, notify.Message{Topic: "workflow.undone", To: p.Person, Ref: outbox.Ref{Kind: workflow.RefRequest, ID: p.Request}, At: a.Clock.Now(),
-			Path: "/requests/" + p.Request.TypeID(workflow.RefRequest), Params: map[string]string{"number": m.Number, "title": m.Title, "what.zh": p.Zh, "what.en": p.En}})
-		return nil
+		return a.tellOf(ctx, tx, "workflow.undone", p.Request, p.Person, "what.zh", p.Zh, "what.en", p.En)
 	})
 }
 

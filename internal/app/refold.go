@@ -65,13 +65,9 @@ func (a *App) onMismatch(ctx context.Context, d outbox.Delivery) error {
 		if err != nil {
 			return err
 		}
-		var problems string
-		if err := tx.NewRaw(`SELECT problems FROM mismatch WHERE request_id = ?`, p.Request).Scan(ctx, &problems); err != nil {
-			return err
-		}
 		for _, h := range heads {
 			notify.Put(tx, notify.Message{Topic: workflow.TopicMismatch, To: h.Person, Ref: outbox.Ref{Kind: workflow.RefRequest, ID: p.Request}, At: now,
-				Critical: true, Params: map[string]string{"count": strconv.Itoa(1 + strings.Count(problems, "\n"))}})
+				Critical: true, Params: map[string]string{"count": strconv.Itoa(p.Count)}})
 		}
 		return nil
 	})

@@ -77,7 +77,7 @@ func ForecastEdit(def *Definition, st State, form Form, facts Facts) ([]Forecast
 	edited := r.st
 	r.st = State{Status: Open, Requester: st.Requester} // the way as the forecast of a new request finds it
 	f := &forecaster{walk: walk{run: r}}
-	if _, err := f.seq(def.Blocks, 0); err != nil {
+	if err := f.look(); err != nil {
 		return nil, err
 	}
 	r.st = edited

@@ -228,9 +228,15 @@ type ForecastStep struct {
 func Forecast(def *Definition, requester string, facts Facts) ([]ForecastStep, error) {
 	r := &run{def: def, facts: facts, st: State{Status: Open, Requester: requester}}
 	f := &forecaster{walk: walk{run: r}}
-	_, err := f.seq(def.Blocks, 0)
-	f.keepOut()
+	err := f.look()
 	return f.out, err
+}
+
+// look walks the whole way.
+func (f *forecaster) look() error {
+	_, err := f.seq(f.def.Blocks, 0)
+	f.keepOut()
+	return err
 }
 
 // keepOut finds the steps whose electors may all have decided a step that has

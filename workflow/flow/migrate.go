@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"time"
 )
 
 // Migrate moves the request to the version that Decide is given. Steps maps
@@ -22,12 +23,13 @@ func (c Migrate) actor() Actor { return c.By }
 // ones where they differ; Gone are the old names of steps without a successor,
 // Anew those of the new version that an amendment no longer carries over.
 type Migrated struct {
-	From  string            `json:"from"` // hashes
-	To    string            `json:"to"`
-	Steps map[string]string `json:"steps,omitempty"`
-	Gone  []string          `json:"gone,omitempty"`
-	Anew  []string          `json:"anew,omitempty"`
-	Note  *Note             `json:"note,omitempty"`
+	From    string            `json:"from"` // hashes
+	To      string            `json:"to"`
+	Steps   map[string]string `json:"steps,omitempty"`
+	Gone    []string          `json:"gone,omitempty"`
+	Anew    []string          `json:"anew,omitempty"`
+	Note    *Note             `json:"note,omitempty"`
+	Expires time.Time         `json:"expires,omitzero"` // see Definition.Expires; of the version moved to
 }
 
 // Type implements Body.
@@ -54,7 +56,7 @@ func (r *run) migrate(c Migrate) error {
 	if err != nil {
 		return err
 	}
-	r.emit(Migrated{From: r.st.Hash, To: r.def.Hash, Steps: p.renamed, Gone: some(p.gone), Anew: some(r.baseAnew(c.From, p)), Note: c.Note})
+	r.emit(Migrated{From: r.st.Hash, To: r.def.Hash, Steps: p.renamed, Gone: some(p.gone), Anew: some(r.baseAnew(c.From, p)), Note: c.Note, Expires: micro(r.facts.Expires)})
 	touched := r.lapseUnfit(p)
 	for _, ss := range slices.Clone(r.st.Steps) {
 		old, stays := p.was[ss.Name]
@@ -259,7 +261,7 @@ func apartFrom(d *Definition, step string, p plan) []string {
 }
 
 func (s *State) migrate(b Migrated) {
-	s.Hash, s.Choices = b.To, nil
+	s.Hash, s.Choices, s.ExpiresAt = b.To, nil, b.Expires
 	name := plan{renamed: b.Steps}.renames
 	for i := range s.Steps {
 		s.Steps[i].Name = name(s.Steps[i].Name)
@@ -313,11 +315,10 @@ type Migration struct {
 // Preview says what a Migrate would do, by deciding it; the error is that of
 // Decide.
 func Preview(def *Definition, st State, c Migrate, facts Facts) (Migration, error) {
-	events, err := Decide(def, st, c, facts)
+	after, events, err := Next(def, st, c, facts)
 	if err != nil {
 		return Migration{}, err
 	}
-	after := EvolveAll(st, events)
 	names := plan{}
 	for _, ev := range events {
 		if b, ok := ev.Body.(Migrated); ok {

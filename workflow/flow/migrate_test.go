@@ -226,3 +226,21 @@ func TestMigratedAmendmentAsksWhatChanged(t *testing.T) {
 		t.Errorf("%+v", b)
 	}
 }
+
+// The day after which an approval is of no use is that of the version that the
+// request has moved to.
+func TestMigrationTakesTheExpiryOfTheNewVersion(t *testing.T) {
+	w := three(t)
+	w.expires = w.now.AddDate(0, 0, 9)
+	next := definition(step("heads", "dept.head", reads("/plan"), rule(flow.Rule{Kind: flow.Any})), step("vice", "fed.vice", reads("/plan")), step("chair", "fed.chair"))
+	w.migrated(next, nil)
+	if !w.st.ExpiresAt.Equal(w.expires) {
+		t.Fatalf("it expires at %v", w.st.ExpiresAt)
+	}
+	w.expires = time.Time{}
+	again := *next
+	w.migrated(&again, nil)
+	if !w.st.ExpiresAt.IsZero() {
+		t.Fatalf("it still expires at %v", w.st.ExpiresAt)
+	}
+}

@@ -45,8 +45,8 @@ func (c Replay) Run(def *Definition, facts Facts) (Replayed, error) {
 				facts.Due[s.Name] = c.Due(s.Name, facts.Now)
 			}
 		}
-		events, err := Decide(def, st, cmd, facts)
-		st = EvolveAll(st, events)
+		next, _, err := Next(def, st, cmd, facts)
+		st = next
 		return err
 	}
 	out := Replayed{}
