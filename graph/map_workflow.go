@@ -61,13 +61,21 @@ func (r *Resolver) inboxTask(ctx context.Context, x workflow.InboxItem) model.Ta
 	r.load(ctx).summaries.Want(x.Request)
 	r.load(ctx).views.Want(x.Request)
 	return model.Task{ID: x.Task.TypeID("tsk"), Step: x.Step, Title: text(x.StepTitle.Zh, x.StepTitle.En), State: model.TaskStateOpen, Seat: x.Seat,
-		Person: r.person(ctx, actorOf(ctx).Person, ""), OpenedAt: x.OpenedAt, DueAt: when(x.DueAt), RequestKey: x.Request}
+		Person: r.person(ctx, actorOf(ctx).Person, ""), OpenedAt: x.OpenedAt, DueAt: when(x.DueAt), MaxScore: positive(x.Points), RequestKey: x.Request}
 }
 
 func (r *Resolver) task(ctx context.Context, request id.ID, s workflow.StepView, t workflow.TaskView) model.Task {
 	r.load(ctx).summaries.Want(request)
 	return model.Task{ID: t.ID.TypeID("tsk"), Step: t.Step, Title: text(s.Title.Zh, s.Title.En), State: model.TaskState(strings.ToUpper(string(t.State))),
-		Seat: t.Who.Seat, Person: r.person(ctx, t.Who.Person, t.Who.Name), OpenedAt: t.OpenedAt, DueAt: when(t.DueAt), RequestKey: request}
+		Seat: t.Who.Seat, Person: r.person(ctx, t.Who.Person, t.Who.Name), OpenedAt: t.OpenedAt, DueAt: when(t.DueAt), MaxScore: positive(t.Points), RequestKey: request}
+}
+
+// positive is nil for 0.
+func positive(n int) *int {
+	if n == 0 {
+		return nil
+	}
+	return &n
 }
 
 func stepOf(s workflow.StepView) model.Step {

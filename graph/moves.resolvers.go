@@ -76,7 +76,7 @@ func (r *mutationResolver) RecordPaperDecision(ctx context.Context, input model.
 	}
 	if err == nil {
 		out, err = r.Workflow.RecordPaper(ctx, actorOf(ctx), workflow.PaperInput{Task: task, Verdict: workflow.Verdict(input.Verdict), To: or(input.To),
-			Comment: or(input.Comment), FormRev: input.FormRev, Fields: fields, Scan: scan, ScanSHA256: input.ScanSha256, IdempotencyKey: input.IdempotencyKey})
+			Comment: or(input.Comment), FormRev: input.FormRev, Fields: fields, Score: input.Score, Scan: scan, ScanSHA256: input.ScanSha256, IdempotencyKey: input.IdempotencyKey})
 	}
 	return r.requestPayload(ctx, out, err)
 }
@@ -89,7 +89,7 @@ func (r *mutationResolver) DecideTasks(ctx context.Context, input model.DecideTa
 		if err != nil {
 			return model.DecideTasksPayload{}, err
 		}
-		list[i] = workflow.DecideInput{Task: task, Verdict: workflow.Verdict(input.Verdict), Comment: or(input.Comment), FormRev: t.FormRev,
+		list[i] = workflow.DecideInput{Task: task, Verdict: workflow.Verdict(input.Verdict), Comment: or(input.Comment), FormRev: t.FormRev, Score: t.Score,
 			IdempotencyKey: input.IdempotencyKey + " " + t.Task}
 	}
 	return r.decideTasks(ctx, list)

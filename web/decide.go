@@ -36,7 +36,7 @@ func (c *call) decide(which id.ID, act string) error {
 	if err != nil {
 		return err
 	}
-	in := workflow.DecideInput{Task: task, Verdict: verdict, To: c.in("to"), Comment: c.in("comment"), FormRev: rev, Score: c.score(), IdempotencyKey: c.key()}
+	in := workflow.DecideInput{Task: task, Verdict: verdict, To: c.in("to"), Comment: c.in("comment"), FormRev: rev, Score: c.score("score"), IdempotencyKey: c.key()}
 	if verdict == workflow.Approve {
 		if len(c.refusedFiles) > 0 {
 			return fault.Input("fields", "附件没有收下，请看红字", "a file was not taken; see the red text")
@@ -146,8 +146,8 @@ func quiet(err error) error {
 }
 
 // score is the points that a judge gives; what is no number is none.
-func (c *call) score() *int {
-	n, err := strconv.Atoi(c.in("score"))
+func (c *call) score(field string) *int {
+	n, err := strconv.Atoi(c.in(field))
 	if err != nil {
 		return nil
 	}

@@ -52,7 +52,7 @@ func (c *call) decision() error {
 		// Who holds the link reads as the person it was sent to.
 		reader := *c
 		reader.actor = org.Actor{Person: l.Person, Lang: c.lang, Address: c.actor.Address}
-		d.Page = &requestPage{View: *l.View, Strong: l.Strong, Act: c.in("act"), Said: c.in("comment")}
+		d.Page = &requestPage{View: *l.View, Strong: l.Strong, Act: c.in("act"), Said: c.in("comment"), Score: c.in("score")}
 		if err := reader.fillRequest(d.Page, l.View); err != nil {
 			return err
 		}
@@ -72,7 +72,7 @@ func (c *call) decisionPost() error {
 	}
 	verdict, err := c.opinion(c.in("act"))
 	if err == nil {
-		_, err = c.Workflow.DecideByLink(c.ctx(), c.actor, workflow.LinkDecision{Token: token, Verdict: verdict, To: c.in("to"), Comment: c.in("comment"), Code: c.in("code"), Score: c.score(), IdempotencyKey: c.key()})
+		_, err = c.Workflow.DecideByLink(c.ctx(), c.actor, workflow.LinkDecision{Token: token, Verdict: verdict, To: c.in("to"), Comment: c.in("comment"), Code: c.in("code"), Score: c.score("score"), IdempotencyKey: c.key()})
 	}
 	if err != nil {
 		return c.refused(err, c.decision)

@@ -90,7 +90,7 @@ func (c *call) decideTicked(act string) error {
 		if err != nil || err2 != nil {
 			return fault.Missing()
 		}
-		list = append(list, workflow.DecideInput{Task: task, Verdict: verdict, Comment: c.in("comment"), FormRev: rev, IdempotencyKey: c.key() + " " + name})
+		list = append(list, workflow.DecideInput{Task: task, Verdict: verdict, Comment: c.in("comment"), FormRev: rev, Score: c.score("score " + name), IdempotencyKey: c.key() + " " + name})
 	}
 	if len(list) == 0 {
 		return c.refused(fault.Input("task", "请先勾选要一起办理的待办", "tick the tasks that are to be decided together"), c.inbox)

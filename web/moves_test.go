@@ -255,3 +255,60 @@ func TestAnEditShowsWhatItAsksAgain(t *testing.T) {
 	z.post(req+"/edit", "act", "preview", "rev", "1", "/title", "访问同济", "/day", "2026-11-20").want(200, "访问同济", "沈悦").lacks("沿用，不用再审")
 	z.get(req).want(200, "访问浙大").lacks("访问同济")
 }
+
+// jury has judges who give points.
+const jury = `key: liaison.jury
+unit: liaison
+title: {zh: 作品评分, en: A jury}
+about: {zh: 示例。, en: An example.}
+form:
+  required: [title]
+  properties:
+    title: {type: string, maxLength: 40, x-title: {zh: 名称, en: Title}}
+flow:
+  - step: jury
+    title: {zh: 评委, en: Jury}
+    ask: [seat(liaison.head), seat(office.keeper)]
+    rule: {pass: 2 of n, score: {max: 10, mean: 6}}
+    reads: [/title]
+    paper: true
+`
+
+// Points are given on the printed form, entered from it, and given for several
+// requests at once; who leaves them out is told.
+func TestPointsOnPaperAndForSeveral(t *testing.T) {
+	w := open(t)
+	if _, err := w.deps.Workflow.Publish(bg, w.actor("hejing"), workflow.PublishInput{Source: jury, Understaffed: true, IdempotencyKey: "j"}); err != nil {
+		t.Fatal(err)
+	}
+	z, at := w.in("zhouhang", "zh"), map[string]string{}
+	for _, title := range []string{"一号作品", "二号作品"} {
+		z.post("/requests/new/liaison.jury", "act", "send", "unit", "technical.information", "/title", title).follow().want(200, title)
+		at[title] = strings.Split(z.at, "?")[0]
+	}
+	z.get(at["一号作品"]+"/print").want(200, "评分（0–10）：")
+	code := strings.Split(strings.Split(z.body, public+"/verify/")[1], "<")[0]
+	h := w.in("hejing", "zh")
+	h.get("/paper/"+code).want(200, "评分", "0–10")
+	task := "tsk_" + strings.Split(strings.Split(strings.Split(h.body, "沈悦")[0], `<option value="tsk_`)[1], `"`)[0]
+	h.send("/paper/"+code, "task", task, "rev", "1", "act", "approve", "comment", "好", "score", "11", "@scan", "%PDF-1.7 signed").want(422, "请打分：0 到 10").keeps("11")
+	scan, sum := h.hidden("scan/file"), h.hidden("scan/sha256")
+	h.post("/paper/"+code, "task", task, "rev", "1", "act", "approve", "comment", "好", "score", "7", "scan/file", scan, "scan/sha256", sum).follow().want(200, "已录入")
+
+	s := w.in("songlan", "zh")
+	s.get("/inbox").want(200, "评分", "0–10")
+	names := map[string]string{}
+	for _, part := range strings.Split(s.body, `name="task" value="`)[1:] {
+		for title := range at {
+			if strings.Contains(strings.Split(part, "</li>")[0], title) {
+				names[title] = strings.Split(part, `"`)[0]
+			}
+		}
+	}
+	first, second := names["一号作品"], names["二号作品"]
+	s.post("/inbox", "act", "approve", "task", first, "score "+strings.Fields(first)[0], "9", "task", second).want(200, "已办 一号作品", "没有办成 二号作品", "请打分：0 到 10")
+	z.get(at["一号作品"]).want(200, "已同意", "同意 7 分", "同意 9 分")
+	z.get(at["一号作品"]+"/print").want(200, "同意 7 分", "同意 9 分")
+	s.act(at["二号作品"], "act", "approve", "score", "many").want(422, "请打分：0 到 10").keeps("many")
+	s.act(at["二号作品"], "act", "approve", "score", "8").want(303)
+}

@@ -14,6 +14,8 @@ import (
 type paperPage struct {
 	workflow.PaperDesk
 	Task, Verdict, Said, To string
+	Score                   string // as it was entered
+	Points                  int    // the most that one of the tasks gives; 0: none
 	Fill                    []formField
 	Scan                    formField
 	Targets                 []choice
@@ -49,7 +51,7 @@ func (c *call) paper() error {
 	if err != nil {
 		return err
 	}
-	d := paperPage{PaperDesk: desk, Task: c.in("task"), Verdict: c.in("act"), Said: c.in("comment"), To: c.in("to")}
+	d := paperPage{PaperDesk: desk, Task: c.in("task"), Verdict: c.in("act"), Said: c.in("comment"), To: c.in("to"), Score: c.in("score")}
 	d.Scan = formField{Name: "scan", Title: c.t("paper.scan"), Help: c.t("paper.scanhelp", int(c.File.Limits.Member>>20)), Input: "file", Required: true,
 		Accept: "image/*,application/pdf", Value: c.in("scan/file"), Sum: c.in("scan/sha256"), Error: c.refusedFiles["scan"]}
 	if d.Scan.Value != "" {
@@ -60,7 +62,7 @@ func (c *call) paper() error {
 	}
 	var fill []workflow.FillField
 	for _, t := range desk.Tasks {
-		fill = append(fill, t.Fill...)
+		fill, d.Points = append(fill, t.Fill...), max(d.Points, t.Points)
 		for _, to := range t.SendBack {
 			if x := (choice{Value: to, Title: c.stepTitle(desk.Version, to)}); !slices.Contains(d.Targets, x) {
 				d.Targets = append(d.Targets, x)
@@ -108,7 +110,7 @@ func (c *call) enterPaper(desk workflow.PaperDesk) error {
 	if err != nil {
 		return err
 	}
-	in := workflow.PaperInput{Task: task, Verdict: verdict, To: c.in("to"), Comment: c.in("comment"), FormRev: rev, Score: c.score(), ScanSHA256: c.in("scan/sha256"), IdempotencyKey: c.key()}
+	in := workflow.PaperInput{Task: task, Verdict: verdict, To: c.in("to"), Comment: c.in("comment"), FormRev: rev, Score: c.score("score"), ScanSHA256: c.in("scan/sha256"), IdempotencyKey: c.key()}
 	if in.Scan, err = id.Parse(file.RefFile, c.in("scan/file")); err != nil {
 		return fault.Input("scan", "请拍下或选择签字页", "photograph or choose the signed page")
 	}

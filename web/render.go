@@ -147,6 +147,7 @@ func (s *Site) funcs(lang string) template.FuncMap {
 		// rel is an address of this site without its host.
 		"rel":       func(link string) string { return local(strings.TrimPrefix(link, s.PublicURL)) },
 		"deref":     func(n *int64) int64 { return *n },
+		"points":    func(n *int) (string, error) { return say(lang, "score.given", *n) },
 		"bare":      property.Yuan,
 		"least":     func(a, b int64) int64 { return min(a, b) },
 		"fact":      v.fact,

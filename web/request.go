@@ -28,13 +28,13 @@ type requestPage struct {
 	PersonalShown []shownField  // after "show", which is recorded
 	Changes       []shownChange // what a stale answer did not know
 	Abstain       bool
-	Points        int // the most that the reader gives; 0: none
 	Told          []notify.DeliveryView
 	Strong        bool
 	CanClone      bool
 	Can           bool // the reader may ask others before deciding
 	Nudge         bool // the requester may nudge now
 	Act, Said     string
+	Score         string // as it was entered
 	Who           picked
 	Scans         map[string]string // addresses of the scans of papers, by digest
 }
@@ -86,7 +86,7 @@ func (c *call) requestWith(reveal map[string]flow.JSON) error {
 	if err != nil {
 		return err
 	}
-	d := requestPage{View: v, CanClone: true, Act: c.in("act"), Said: c.in("comment"), Who: c.picked}
+	d := requestPage{View: v, CanClone: true, Act: c.in("act"), Said: c.in("comment"), Score: c.in("score"), Who: c.picked}
 	if d.Moves, err = c.Workflow.Moves(c.ctx(), c.actor, which); err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (c *call) fillRequest(d *requestPage, v *workflow.View) error {
 	}
 	for _, st := range v.Steps {
 		if st.Name == v.Mine.Step {
-			d.Abstain, d.Points = st.Rule.Abstain, st.Rule.Score
+			d.Abstain = st.Rule.Abstain
 		}
 	}
 	if len(d.Revs) > 0 {

@@ -95,6 +95,7 @@ type PaperTask struct {
 	Who      Who
 	SendBack []string    // where the paper can send it back to
 	Fill     []FillField // what an approval fills in
+	Points   int         // the most that the answer gives; 0 = none are asked
 }
 
 // PaperByCode finds the request of a printed form by the code on it, for those
@@ -125,7 +126,7 @@ func (s *Service) PaperByCode(ctx context.Context, actor org.Actor, code string)
 	for _, t := range paperTasks(st, d, a.Person.String()) {
 		step := d.Flow.Step(t.Step)
 		out.Tasks = append(out.Tasks, PaperTask{Task: taskID(r.ID, t), Step: step.Title,
-			Who: view.who(flow.Actor{Person: t.Elector.Person, Seat: t.Elector.Seat, For: t.Elector.For}), SendBack: view.targets(t.Step), Fill: FillOf(step)})
+			Who: view.who(flow.Actor{Person: t.Elector.Person, Seat: t.Elector.Seat, For: t.Elector.For}), SendBack: view.targets(t.Step), Fill: FillOf(step), Points: st.Points(t)})
 	}
 	return out, nil
 }

@@ -46,7 +46,9 @@ type PrintBox struct {
 	Title flow.Text
 	Seats []string // seat expressions that are asked
 	Done  bool
-	Signs []PrintSign
+	// Points is the most that each signature gives; 0 = none are asked.
+	Points int
+	Signs  []PrintSign
 }
 
 // PrintSign is one answer that counts.
@@ -57,6 +59,7 @@ type PrintSign struct {
 	At      time.Time // write the local date
 	Door    flow.Door
 	FormRev int  // on which it was given
+	Score   *int // the points given; nil = none
 	Carried bool // given for an earlier revision or round that it did not read a change of
 }
 
@@ -139,7 +142,7 @@ func (s *Service) ahead(ctx context.Context, r *row, d *Definition) (map[string]
 // printBox gives a step's box; on is false for a step of a branch that the form
 // does not take.
 func printBox(step *flow.Step, v View, d *Definition, st flow.State) (box PrintBox, on bool) {
-	box = PrintBox{Step: step.Name, Title: step.Title, Seats: step.Ask}
+	box = PrintBox{Step: step.Name, Title: step.Title, Seats: step.Ask, Points: step.Rule.Score}
 	for _, sv := range v.Steps {
 		if sv.Name != step.Name {
 			continue
@@ -147,7 +150,7 @@ func printBox(step *flow.Step, v View, d *Definition, st flow.State) (box PrintB
 		box.Done = sv.Status == flow.StepPassed || sv.Status == flow.StepFailed
 		for _, t := range sv.Tasks {
 			if c := t.Decision; c != nil && c.Live {
-				box.Signs = append(box.Signs, PrintSign{By: c.By, Verdict: c.Verdict, Opinion: c.Comment, At: c.At, Door: c.Door, FormRev: c.CastRev, Carried: c.Carried})
+				box.Signs = append(box.Signs, PrintSign{By: c.By, Verdict: c.Verdict, Opinion: c.Comment, At: c.At, Door: c.Door, FormRev: c.CastRev, Score: c.Score, Carried: c.Carried})
 			}
 		}
 	}

@@ -31,6 +31,7 @@ type InboxItem struct {
 	Name       string // the requester's
 	Urgent     bool
 	FormRev    int
+	Points     int // the most that the answer gives; 0 = none are asked
 	OpenedAt   time.Time
 	DueAt      time.Time // zero = never
 	Cursor     string
@@ -42,6 +43,7 @@ type inboxRow struct {
 	Step       string
 	Seat       string
 	ForPerson  id.ID
+	Within     string
 	OpenedAt   time.Time
 	DueAt      time.Time `bun:",nullzero"`
 	Series     string
@@ -57,7 +59,7 @@ type inboxRow struct {
 	Name       *string
 }
 
-const inboxSQL = `SELECT t.id, t.request_id, t.step, t.seat, t.for_person, t.opened_at, t.due_at,
+const inboxSQL = `SELECT t.id, t.request_id, t.step, t.seat, t.for_person, t.within, t.opened_at, t.due_at,
 	r.series, r.year, r.serial, r.definition, r.version_id, r.title, r.unit, r.requester, r.urgent, r.form_rev, p.value AS name
 	FROM task AS t JOIN request AS r ON r.id = t.request_id LEFT JOIN personal AS p ON p.subject = r.requester AND p.field = 'name'
 	WHERE t.person = ? AND t.state = 'open' AND t.id < ? ORDER BY t.id DESC LIMIT ?`
@@ -99,7 +101,9 @@ func (s *Service) Inbox(ctx context.Context, actor org.Actor, page store.Page) (
 			x.Name = *r.Name
 		}
 		if step := d.Flow.Step(r.Step); step != nil {
-			x.StepTitle = step.Title
+			if x.StepTitle = step.Title; r.Within == "" {
+				x.Points = step.Rule.Score
+			}
 		}
 		items = append(items, x)
 	}

@@ -76,6 +76,9 @@ func (t *thread) refusal(ctx context.Context, err error) error {
 		return err
 	}
 	out := fault.Refuse(string(r.Code), r.Zh, r.En)
+	if r.Code == flow.ScoreNeeded {
+		out = out.At("score")
+	}
 	switch d := r.Detail.(type) {
 	case flow.Who:
 		return t.whoCan(out, "", d.Electors)

@@ -98,6 +98,7 @@ type TaskView struct {
 	DueAt    time.Time
 	ClosedAt time.Time
 	ClosedBy id.ID
+	Points   int           // the most that the answer gives; 0 = none are asked
 	Decision *DecisionView // of a done task
 }
 
@@ -251,7 +252,7 @@ func (v *viewer) step(ss *flow.StepState) StepView {
 
 func (v *viewer) task(t flow.Task) TaskView {
 	out := TaskView{ID: taskID(v.row.ID, t), Step: t.Step, Round: t.Round, Who: v.who(flow.Actor{Person: t.Elector.Person, Seat: t.Elector.Seat, For: t.Elector.For}),
-		State: t.State, Origin: t.Origin, OpenedAt: t.OpenedAt, DueAt: t.DueAt, ClosedAt: t.ClosedAt, ClosedBy: personID(t.ClosedBy)}
+		State: t.State, Origin: t.Origin, OpenedAt: t.OpenedAt, DueAt: t.DueAt, ClosedAt: t.ClosedAt, ClosedBy: personID(t.ClosedBy), Points: v.st.Points(t)}
 	if t.State != flow.TaskDone {
 		return out
 	}
@@ -259,7 +260,7 @@ func (v *viewer) task(t flow.Task) TaskView {
 		out.Decision = &DecisionView{ID: decisionID(v.row.ID, t.ID, t.ClosedAt), By: v.who(vote.By), Verdict: vote.Verdict, Comment: v.text(vote.Note),
 			At: vote.At, Door: vote.By.Door, Scan: vote.By.Scan, CastRev: vote.CastRev, Rev: vote.Rev, Live: vote.Live, Carried: vote.Carried(), Silent: vote.Silent,
 			Why: vote.Why, Changed: vote.Changed}
-		if ss := v.st.Step(t.Step); ss.Rule.Score > 0 && t.Within == "" && !vote.Silent && vote.Verdict != flow.Abstain {
+		if out.Points > 0 && !vote.Silent && vote.Verdict != flow.Abstain {
 			out.Decision.Score = &vote.Score
 		}
 		return out

@@ -650,7 +650,7 @@ func (ec *executionContext) unmarshalInputRecordPaperDecisionInput(ctx context.C
 		asMap["comment"] = ""
 	}
 
-	fieldsInOrder := [...]string{"task", "verdict", "formRev", "comment", "to", "fields", "scan", "scanSha256", "idempotencyKey"}
+	fieldsInOrder := [...]string{"task", "verdict", "formRev", "comment", "to", "fields", "score", "scan", "scanSha256", "idempotencyKey"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -699,6 +699,13 @@ func (ec *executionContext) unmarshalInputRecordPaperDecisionInput(ctx context.C
 				return it, err
 			}
 			it.Fields = data
+		case "score":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("score"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Score = data
 		case "scan":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("scan"))
 			data, err := ec.unmarshalNID2string(ctx, v)
@@ -871,7 +878,7 @@ func (ec *executionContext) unmarshalInputTaskVersion(ctx context.Context, obj a
 		asMap[k] = v
 	}
 
-	fieldsInOrder := [...]string{"task", "formRev"}
+	fieldsInOrder := [...]string{"task", "formRev", "score"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -892,6 +899,13 @@ func (ec *executionContext) unmarshalInputTaskVersion(ctx context.Context, obj a
 				return it, err
 			}
 			it.FormRev = data
+		case "score":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("score"))
+			data, err := ec.unmarshalOInt2ᚖint(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Score = data
 		}
 	}
 	return it, nil

@@ -1181,6 +1181,7 @@ type ComplexityRoot struct {
 	Task struct {
 		DueAt    func(childComplexity int) int
 		ID       func(childComplexity int) int
+		MaxScore func(childComplexity int) int
 		OpenedAt func(childComplexity int) int
 		Person   func(childComplexity int) int
 		Request  func(childComplexity int) int
@@ -6530,6 +6531,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Task.ID(childComplexity), true
+	case "Task.maxScore":
+		if e.ComplexityRoot.Task.MaxScore == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Task.MaxScore(childComplexity), true
 	case "Task.openedAt":
 		if e.ComplexityRoot.Task.OpenedAt == nil {
 			break
@@ -8892,6 +8899,8 @@ input RecordPaperDecisionInput {
   to: String
   "Of APPROVE: values for fields that the step lets its approver fill in, by name."
   fields: JSON
+  "Of APPROVE and REJECT in a step that asks for points: how many the paper gives."
+  score: Int
   "The file with the scan of the signed paper, which you uploaded."
   scan: ID!
   "Its digest: SHA-256 in hexadecimal."
@@ -8913,6 +8922,8 @@ input DecideTasksInput {
 input TaskVersion {
   task: ID!
   formRev: Int!
+  "Of APPROVE and REJECT in a step that asks for points: how many."
+  score: Int
 }
 
 type DecideTasksPayload {
@@ -10662,6 +10673,8 @@ type Task implements Node {
   person: Person!
   openedAt: Time!
   dueAt: Time
+  "The most points that the answer can give; null = none are asked for."
+  maxScore: Int
   "The request, as the person asked may read it."
   request: Request!
 }
@@ -12851,6 +12864,8 @@ func (ec *executionContext) childFields_Task(ctx context.Context, field graphql.
 		return ec.fieldContext_Task_openedAt(ctx, field)
 	case "dueAt":
 		return ec.fieldContext_Task_dueAt(ctx, field)
+	case "maxScore":
+		return ec.fieldContext_Task_maxScore(ctx, field)
 	case "request":
 		return ec.fieldContext_Task_request(ctx, field)
 	}

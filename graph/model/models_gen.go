@@ -1277,6 +1277,8 @@ type RecordPaperDecisionInput struct {
 	To *string `json:"to,omitempty"`
 	// Of APPROVE: values for fields that the step lets its approver fill in, by name.
 	Fields any `json:"fields,omitempty"`
+	// Of APPROVE and REJECT in a step that asks for points: how many the paper gives.
+	Score *int `json:"score,omitempty"`
 	// The file with the scan of the signed paper, which you uploaded.
 	Scan string `json:"scan"`
 	// Its digest: SHA-256 in hexadecimal.
@@ -2019,11 +2021,13 @@ type Task struct {
 	Title Text      `json:"title"`
 	State TaskState `json:"state"`
 	// The seat under which the person is asked.
-	Seat       string     `json:"seat"`
-	Person     Person     `json:"person"`
-	OpenedAt   time.Time  `json:"openedAt"`
-	DueAt      *time.Time `json:"dueAt,omitempty"`
-	RequestKey id.ID      `json:"-"`
+	Seat     string     `json:"seat"`
+	Person   Person     `json:"person"`
+	OpenedAt time.Time  `json:"openedAt"`
+	DueAt    *time.Time `json:"dueAt,omitempty"`
+	// The most points that the answer can give; null = none are asked for.
+	MaxScore   *int  `json:"maxScore,omitempty"`
+	RequestKey id.ID `json:"-"`
 }
 
 func (Task) IsNode() {}
@@ -2050,6 +2054,8 @@ type TaskResult struct {
 type TaskVersion struct {
 	Task    string `json:"task"`
 	FormRev int    `json:"formRev"`
+	// Of APPROVE and REJECT in a step that asks for points: how many.
+	Score *int `json:"score,omitempty"`
 }
 
 // Somebody on a seat for a time.

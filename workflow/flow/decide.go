@@ -144,7 +144,7 @@ func (r *run) vote(c Cast) error {
 	default:
 		return fmt.Errorf("flow: unknown verdict %q", c.Verdict)
 	}
-	score, err := r.score(r.st.Step(step.Name).Rule, r.st.Task(c.Task), c)
+	score, err := score(r.st.Points(*t), c)
 	if err != nil {
 		return err
 	}
@@ -154,14 +154,13 @@ func (r *run) vote(c Cast) error {
 	return r.advance()
 }
 
-// score is what the voter gave, where the rule asks for one; added signers only
-// advise.
-func (r *run) score(rule Rule, t *Task, c Cast) (int, error) {
-	if rule.Score == 0 || t.Within != "" || c.Verdict == Abstain {
+// score is what the voter gave, where points are asked for, at most so many.
+func score(points int, c Cast) (int, error) {
+	if points == 0 || c.Verdict == Abstain {
 		return 0, nil
 	}
-	if c.Score == nil || *c.Score < 0 || *c.Score > rule.Score {
-		most := strconv.Itoa(rule.Score)
+	if c.Score == nil || *c.Score < 0 || *c.Score > points {
+		most := strconv.Itoa(points)
 		return 0, refuse(ScoreNeeded, "请打分：0 到 "+most+" 之间的整数", "give a score: a whole number from 0 to "+most, nil)
 	}
 	return *c.Score, nil

@@ -215,6 +215,15 @@ func (s *State) Task(id string) *Task {
 	return nil
 }
 
+// Points is the most that an answer to the task gives; 0: none are asked for.
+// Added signers only advise.
+func (s *State) Points(t Task) int {
+	if t.Within != "" {
+		return 0
+	}
+	return s.Step(t.Step).Rule.Score
+}
+
 // Vote finds the vote that answered a task, or nil.
 func (s *State) Vote(task string) *Vote {
 	for i := range s.Votes {
