@@ -36,6 +36,7 @@ var mayImport = map[string][]string{
 	"workflow/flow":           {"internal/id"},
 	"workflow":                append([]string{"org", "workflow"}, kernel...),
 	"netmon/judge":            {},
+	"netmon/history":          {"netmon/judge"},
 	"netmon/probe":            {"internal/fault", "internal/clock", "internal/id", "netmon/probe"},
 	"netmon":                  append([]string{"org", "netmon"}, kernel...),
 	"desk":                    append([]string{"org", "desk"}, kernel...),
