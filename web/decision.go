@@ -49,10 +49,9 @@ func (c *call) decision() error {
 		d.Changed = (&shower{voice: c.voice()}).changes(l.Changes)
 	}
 	if l.View != nil {
-		// Who holds the link reads as the person it was sent to.
-		reader := *c
-		reader.actor = org.Actor{Person: l.Person, Lang: c.lang, Address: c.actor.Address}
-		d.Page = &requestPage{View: *l.View, Strong: l.Strong, Act: c.in("act"), Said: c.in("comment"), Score: c.in("score")}
+		reader := c.linked(l)
+		d.Page = &requestPage{View: *l.View, Strong: l.Strong, Act: c.in("act"), Said: c.in("comment"), Score: c.in("score"),
+			Moves: workflow.Moves{Fill: l.Fill, Open: l.Open, Objection: l.Objection}}
 		if err := reader.fillRequest(d.Page, l.View); err != nil {
 			return err
 		}
@@ -60,7 +59,15 @@ func (c *call) decision() error {
 	return c.show("decision", l.Number+" "+l.Title, d)
 }
 
-// decisionPost decides by the link, or has the code mailed.
+// linked is the call as the person to whom the link was sent: whoever holds the
+// link reads as that person.
+func (c *call) linked(l workflow.LinkView) *call {
+	reader := *c
+	reader.actor = org.Actor{Person: l.Person, Lang: c.lang, Address: c.actor.Address}
+	return &reader
+}
+
+// decisionPost decides by the link, takes it back, or has the code mailed.
 func (c *call) decisionPost() error {
 	token := c.r.PathValue("token")
 	back := tokenPath("/d/", token)
@@ -70,12 +77,35 @@ func (c *call) decisionPost() error {
 		}
 		return c.to(back, "codesent")
 	}
-	verdict, err := c.opinion(c.in("act"))
-	if err == nil {
-		_, err = c.Workflow.DecideByLink(c.ctx(), c.actor, workflow.LinkDecision{Token: token, Verdict: verdict, To: c.in("to"), Comment: c.in("comment"), Code: c.in("code"), Score: c.score("score"), IdempotencyKey: c.key()})
+	if c.in("act") == "undo" {
+		if _, err := c.Workflow.UndoByLink(c.ctx(), c.actor, workflow.LinkUndo{Token: token, Code: c.in("code"), IdempotencyKey: c.key()}); err != nil {
+			return c.refused(err, c.decision)
+		}
+		return c.to(back, "undone")
 	}
-	if err != nil {
+	if err := c.decideByLink(token); err != nil {
 		return c.refused(err, c.decision)
 	}
 	return c.to(back, "decided")
+}
+
+func (c *call) decideByLink(token string) error {
+	verdict, err := c.opinion(c.in("act"))
+	if err != nil {
+		return err
+	}
+	in := workflow.LinkDecision{Token: token, Verdict: verdict, To: c.in("to"), Comment: c.in("comment"), Code: c.in("code"), Score: c.score("score"), IdempotencyKey: c.key()}
+	if verdict == workflow.Approve {
+		l, err := c.Workflow.Link(c.ctx(), token)
+		if err != nil {
+			return err
+		}
+		if len(l.Fill) > 0 {
+			if in.Fields, err = c.linked(l).readFill(l.View.Version, l.Fill); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = c.Workflow.DecideByLink(c.ctx(), c.actor, in)
+	return err
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"kelian/internal/id"
 	"kelian/workflow"
 )
 
@@ -311,4 +312,37 @@ func TestPointsOnPaperAndForSeveral(t *testing.T) {
 	z.get(at["一号作品"]+"/print").want(200, "同意 7 分", "同意 9 分")
 	s.act(at["二号作品"], "act", "approve", "score", "many").want(422, "请打分：0 到 10").keeps("many")
 	s.act(at["二号作品"], "act", "approve", "score", "8").want(303)
+}
+
+// A decision's link asks what its step asks: points, fields; and takes the
+// answer back in time.
+func TestALinkAsksWhatItsStepAsks(t *testing.T) {
+	w := open(t)
+	source := strings.Replace(visit, "    fields: {require: [/grant]}\n", "    fields: {require: [/grant]}\n    link: true\n", 1)
+	source = strings.Replace(source, "    paper: true\n", "    rule: {pass: 1 of n, score: {max: 10, mean: 6}}\n    link: true\n", 1)
+	if _, err := w.deps.Workflow.Publish(bg, w.actor("hejing"), workflow.PublishInput{Source: source, Understaffed: true, IdempotencyKey: "v"}); err != nil {
+		t.Fatal(err)
+	}
+	z := w.in("zhouhang", "zh")
+	req := z.visit("访问浙大")
+	which, err := id.Parse("req", strings.TrimPrefix(req, "/requests/"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := "/d/" + w.link("shenyue", which)
+	b := w.browser("zh")
+	b.get(at).want(200, "评分", "0–10").lacks("核定金额")
+	b.post(at, "act", "approve").want(422, "请打分：0 到 10")
+	b.post(at, "act", "approve", "score", "7").follow().want(200, "已用这个链接提交过意见", "撤销我的决定")
+	b.post(at, "act", "undo").follow().want(200, "你已撤销用这个链接作的决定").lacks("撤销我的决定")
+	at = "/d/" + w.link("shenyue", which)
+	b.get(at).want(200, "评分")
+	b.post(at, "act", "approve", "score", "8").want(303)
+
+	at = "/d/" + w.link("hejing", which)
+	b.get(at).want(200, "请你填写", "核定金额 （元） 必填").lacks("评分")
+	b.post(at, "act", "approve").want(422, "同意前请填写")
+	b.post(at, "act", "approve", "/grant", "很多").want(422).keeps("很多")
+	b.post(at, "act", "approve", "/grant", "500").follow().want(200, "已用这个链接提交过意见")
+	z.get(req).want(200, "已同意", "核定金额 500 元", "8 分")
 }

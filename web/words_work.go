@@ -206,5 +206,6 @@ var workWords = map[string]text{
 	"linkstate.USED":    {"已用这个链接提交过意见。", "A decision was made with this link."},
 	"linkstate.SETTLED": {"这一步已经办完，不用再处理。", "This step is settled; nothing is left to do."},
 	"linkstate.STALE":   {"申请内容已修改，这个链接作废；新的链接已另发给你。", "The request was changed, so this link is void; a newer one was sent to you."},
+	"linkstate.UNDONE":  {"你已撤销用这个链接作的决定；新的链接已另发给你。", "You took back what you decided with this link; a newer one was sent to you."},
 	"linkstate.EXPIRED": {"链接已过期，请登录处理或请申请人催办。", "The link has expired; sign in, or ask the requester for a nudge."},
 }

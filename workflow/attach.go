@@ -2,6 +2,7 @@ package workflow
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -71,6 +72,11 @@ func appendFiles(out []namedFile, f Field, at string, value any) []namedFile {
 
 // holdsFile says that the field is a file or a list of them.
 func (f Field) holdsFile() bool { return f.Kind == "file" || f.Item != nil && f.Item.holdsFile() }
+
+// anyFile says that a file stands in the field, however deep.
+func (f Field) anyFile() bool {
+	return f.holdsFile() || slices.ContainsFunc(f.Props, Field.anyFile) || f.Item != nil && f.Item.anyFile()
+}
 
 // fieldOf is the personal value in which what stands at the pointer is kept.
 func (a apart) fieldOf(pointer string) string {

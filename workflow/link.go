@@ -102,6 +102,7 @@ const (
 	LinkSettled LinkState = "SETTLED" // the task ended some other way
 	LinkStale   LinkState = "STALE"   // the form was changed since; a newer link was sent
 	LinkExpired LinkState = "EXPIRED"
+	LinkUndone  LinkState = "UNDONE" // the decision made with it was taken back; a newer link was sent
 )
 
 // LinkView is what a link shows. View is the request as the person sees it,
@@ -119,9 +120,13 @@ type LinkView struct {
 	FormRev   int
 	ExpiresAt time.Time
 	Strong    bool
-	SettledAt time.Time // of a used or settled one
-	Changes   []Change  // of a stale one
-	View      *View     // of an open one
+	SettledAt time.Time   // of a used or settled one
+	Undo      time.Time   // of a used one: until when the decision can be taken back; zero = not any more
+	Changes   []Change    // of a stale one
+	View      *View       // of an open one; Mine is the link's task
+	Fill      []FillField // of an open one: what an approval fills in
+	Objection bool        // of an open one: one can only object, by sending back
+	Open      []int       // of an open one: numbers of the remarks that keep an approval
 }
 
 // Link shows what a link is about. It changes nothing, however often it is
@@ -149,8 +154,8 @@ func (s *Service) Link(ctx context.Context, token string) (LinkView, error) {
 		v.StepTitle, v.Strong = step.Title, step.Strong
 	}
 	switch v.State {
-	case LinkUsed, LinkSettled:
-		v.SettledAt = task.ClosedAt
+	case LinkUsed, LinkSettled, LinkUndone:
+		v.SettledAt, v.Undo = task.ClosedAt, undoUntil(l, task, st, d, s.clock.Now())
 	case LinkStale:
 		v.Changes, err = s.changes(ctx, s.db.R, d, r.ID, l.FormRev, st.Rev(), hiddenFrom(d, st, r.Requester, l.Person))
 	case LinkOpen:
@@ -158,10 +163,25 @@ func (s *Service) Link(ctx context.Context, token string) (LinkView, error) {
 		if judgeErr != nil {
 			return v, judgeErr
 		}
-		view, viewErr := s.view(ctx, a, r, st, d)
+		view, viewErr := s.viewAt(ctx, a, r, st, d, task.ID)
 		v.View, err = &view, viewErr
+		v.Fill, v.Open, v.Objection = FillOf(d.Flow.Step(task.Step)), openRemarks(st), st.Step(task.Step).Rule.Kind == flow.Objection
 	}
 	return v, err
+}
+
+// undoUntil is until when the decision that was made with a link can be taken
+// back; zero = not at all.
+func undoUntil(l linkRow, task *flow.Task, st flow.State, d *Definition, now time.Time) time.Time {
+	if l.UsedAt.IsZero() {
+		return time.Time{}
+	}
+	for _, w := range flow.Undoable(d.Flow, st, l.Person.String(), now) {
+		if w.Task == task.ID {
+			return w.Until
+		}
+	}
+	return time.Time{}
 }
 
 func (s *Service) linkRow(ctx context.Context, token string) (linkRow, error) {
@@ -177,6 +197,8 @@ func linkState(l linkRow, task *flow.Task, st flow.State, now time.Time) LinkSta
 	vote := st.Vote(task.ID)
 	overtaken := st.Rev() > l.FormRev && !st.Status.Final()
 	switch {
+	case !l.UsedAt.IsZero() && vote != nil && vote.Why == flow.WhyUndone:
+		return LinkUndone
 	case !l.UsedAt.IsZero():
 		return LinkUsed
 	case overtaken && (task.State == flow.TaskOpen || task.State == flow.TaskVoid || vote != nil && !vote.Live):
@@ -189,92 +211,11 @@ func linkState(l linkRow, task *flow.Task, st flow.State, now time.Time) LinkSta
 	return LinkOpen
 }
 
-// LinkDecision is a decision by link; Code is the second proof of a step that
-// needs one.
-type LinkDecision struct {
-	Token          string
-	Verdict        Verdict
-	To             string
-	Comment        string
-	Code           string
-	Score          *int // see DecideInput
-	IdempotencyKey string
-}
-
-// DecideByLink decides the link's task for its person. visitor is who opened
-// the link: somebody signed in as another person is refused. A link that is
-// stale, used or expired changes nothing and says so.
-func (s *Service) DecideByLink(ctx context.Context, visitor org.Actor, in LinkDecision) (Outcome, error) {
-	hash := tokenHash(strings.TrimSpace(in.Token))
-	di := DecideInput{Verdict: in.Verdict, To: in.To, Comment: in.Comment, Score: in.Score}
-	if err := di.check(); err != nil {
-		return Outcome{}, err
-	}
-	now, cal, err := s.now(ctx)
-	if err != nil {
-		return Outcome{}, err
-	}
-	proved := false
-	if in.Code != "" {
-		if proved, err = s.prove(ctx, visitor, in, now); err != nil {
-			return Outcome{}, err
-		}
-	}
-	key := in.IdempotencyKey
-	if key != "" {
-		key = hash[:32] + " " + key // strangers' keys never meet
-	}
-	return raced(store.InTx(ctx, s.db, store.FromClient(s.db, visitor.Person, "decideByLink", key, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
-		r := store.NewReads(tx)
-		loaded := s.askLoad(r, tx, byLink, hash, now, cal)
-		var links []linkRow
-		r.SQL(&links, `SELECT * FROM decision_link WHERE hash = ?`, hash)
-		if err := r.Run(ctx); err != nil {
-			return Outcome{}, err
-		}
-		t, err := loaded(ctx)
-		if err != nil {
-			return Outcome{}, err
-		}
-		l := links[0]
-		if err := meant(l, visitor); err != nil {
-			return Outcome{}, err
-		}
-		if task := t.byID(l.TaskID); task != nil && linkState(l, task, t.st, now) == LinkExpired {
-			return Outcome{}, fault.Refuse("LINK_EXPIRED", "链接已过期，请联系申请人或办公室重新发送", "the link has expired; ask the requester or the office for a new one")
-		}
-		di.Task, di.FormRev = l.TaskID, l.FormRev
-		tx.QueueSQL(`UPDATE decision_link SET used_at = ? WHERE id = ?`, now, l.ID)
-		return t.decide(ctx, org.Actor{Person: l.Person, Lang: visitor.Lang}, di, flow.Actor{Person: l.Person.String(), Door: flow.Link}, proved)
-	}))
-}
-
-// meant refuses who is signed in as somebody else than the link's person.
-func meant(l linkRow, visitor org.Actor) error {
-	if !visitor.Anonymous() && visitor.Person != l.Person {
-		return fault.Refuse("LINK_FORWARDED", "这个链接是发给另一个人的，不能代他办理", "this link was sent to somebody else; nobody decides in that person's place")
-	}
-	return nil
-}
-
-// prove weighs the code that came with a decision; a wrong one counts, whatever
-// becomes of the decision.
-func (s *Service) prove(ctx context.Context, visitor org.Actor, in LinkDecision, now time.Time) (bool, error) {
-	l, err := s.linkRow(ctx, in.Token)
-	if err == nil {
-		err = meant(l, visitor)
-	}
-	if err != nil {
-		return false, err
-	}
-	return s.proved(ctx, l, in.Code, now)
-}
-
 // CodeSent says until when a code can be used.
 type CodeSent struct{ Until time.Time }
 
 // RequestCode has a code mailed to the person of a link whose step needs a
-// second proof.
+// second proof: to decide, or to take back what was just decided.
 func (s *Service) RequestCode(ctx context.Context, token string) (CodeSent, error) {
 	l, err := s.linkRow(ctx, token)
 	if err != nil {
@@ -283,8 +224,8 @@ func (s *Service) RequestCode(ctx context.Context, token string) (CodeSent, erro
 	now := clock.Cut(s.clock.Now())
 	return store.InTx(ctx, s.db, store.Internal("requestCode"), func(ctx context.Context, tx *store.Tx) (CodeSent, error) {
 		res, err := tx.NewRaw(`UPDATE decision_link SET code_at = ?, code_sent = code_sent + 1, code_tries = 0
-			WHERE id = ? AND used_at IS NULL AND expires_at > ? AND code_sent < ? AND (code_at IS NULL OR code_at <= ?)`,
-			now, l.ID, now, CodeMax, now.Add(-CodePause)).Exec(ctx)
+			WHERE id = ? AND (used_at IS NULL OR used_at > ?) AND expires_at > ? AND code_sent < ? AND (code_at IS NULL OR code_at <= ?)`,
+			now, l.ID, now.Add(-flow.UndoWithin), now, CodeMax, now.Add(-CodePause)).Exec(ctx)
 		if err != nil {
 			return CodeSent{}, err
 		}
@@ -304,7 +245,7 @@ func (s *Service) CodeFor(ctx context.Context, tx bun.IDB, link id.ID) (person i
 	if store.NoRows(err) {
 		return id.Nil, "", false, nil
 	}
-	if err != nil || l.CodeAt.IsZero() || !l.UsedAt.IsZero() || s.clock.Now().After(l.CodeAt.Add(CodeLife)) {
+	if err != nil || l.CodeAt.IsZero() || l.UsedAt.After(l.CodeAt) || s.clock.Now().After(l.CodeAt.Add(CodeLife)) {
 		return id.Nil, "", false, err
 	}
 	return l.Person, s.code(l), true, nil

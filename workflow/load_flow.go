@@ -109,6 +109,7 @@ func (l *flowLoader) step(n *node) *flow.Step {
 	s.Rule = l.rule(n.get("rule"))
 	s.Reads = l.pointers(n.get("reads"), "reads")
 	s.Fields = l.rights(n.get("fields"), s)
+	l.linkTakesNoFile(n.get("link"), s)
 	s.Due = l.span(n.get("due"))
 	s.OnDue = l.onDue(n.get("on_due"))
 	s.DistinctFrom = l.strs(n.get("distinct_from"), "distinct_from")
@@ -254,6 +255,16 @@ func (l *flowLoader) rights(n *node, s *flow.Step) []flow.FieldRight {
 		}
 	}
 	return out
+}
+
+// linkTakesNoFile refuses a step that is decided by link and has its decider
+// attach a file: who comes by a link uploads nothing.
+func (l *flowLoader) linkTakesNoFile(at *node, s *flow.Step) {
+	for _, x := range FillOf(s) {
+		if f, ok := l.form.Field(x.Pointer); ok && s.Link && f.anyFile() {
+			l.add(at, "LINK_FILE", "用链接办理的人不能上传附件，而这一步要填 "+x.Pointer, "who decides by link uploads nothing, and this step fills in the file "+x.Pointer)
+		}
+	}
 }
 
 func (l *flowLoader) span(n *node) flow.Span {

@@ -102,3 +102,18 @@ func TestMistakesInTheNewSpellingsArePlaced(t *testing.T) {
 		}
 	}
 }
+
+// Who comes by a link uploads nothing, so that no step asks a file of him.
+func TestALinkedStepAsksNoFile(t *testing.T) {
+	text := strings.Replace(everything, "    day: {", "    proof: {type: object, required: [scan], properties: {scan: {$ref: 'kelian:file', x-title: {zh: 扫描件, en: Scan}}}, x-title: {zh: 凭证, en: Proof}}\n    day: {", 1)
+	text = strings.Replace(text, "{require: [/day]}", "{require: [/proof]}", 1)
+	if _, err := workflow.Load([]byte(text), workflow.Known{}); err != nil {
+		t.Fatal(err)
+	}
+	text = strings.Replace(text, "    not_same_unit: true\n", "    not_same_unit: true\n    link: true\n", 1)
+	_, err := workflow.Load([]byte(text), workflow.Known{})
+	var problems workflow.Problems
+	if !errors.As(err, &problems) || len(problems) != 1 || problems[0].Code != "LINK_FILE" || !strings.HasPrefix(strings.Split(text, "\n")[problems[0].Line-1], "    link: true") {
+		t.Errorf("%v", err)
+	}
+}

@@ -134,11 +134,16 @@ func (s *Service) Request(ctx context.Context, actor org.Actor, request id.ID) (
 }
 
 func (s *Service) view(ctx context.Context, a org.Actor, r *row, st flow.State, d *Definition) (View, error) {
+	return s.viewAt(ctx, a, r, st, d, "")
+}
+
+// viewAt is view of somebody who came for one task; "" = for the request.
+func (s *Service) viewAt(ctx context.Context, a org.Actor, r *row, st flow.State, d *Definition, task string) (View, error) {
 	summary, err := s.summary(ctx, r)
 	if err != nil {
 		return View{}, err
 	}
-	v := &viewer{svc: s, actor: a, row: r, st: st, def: d, hidden: s.hiddenTo(a, d, r, st)}
+	v := &viewer{svc: s, actor: a, row: r, st: st, def: d, came: task, hidden: s.hiddenTo(a, d, r, st)}
 	if err := s.readFor(ctx, []*viewer{v}); err != nil {
 		return View{}, err
 	}
@@ -179,6 +184,7 @@ type viewer struct {
 	row    *row
 	st     flow.State
 	def    *Definition
+	came   string // the task that the reader came for; "" = none
 	hidden []string
 	revs   []revisionRow
 	events []flow.Event
@@ -296,7 +302,7 @@ func (v *viewer) abilities(out *View) {
 	out.Resubmit = running && me == v.st.Requester
 	out.Withdraw = out.Resubmit
 	for _, t := range v.st.OpenTasks() {
-		if t.Elector.Person == me && (v.actor.Acting == "" || v.actor.Acting == t.Elector.Seat) {
+		if t.Elector.Person == me && (v.came == "" || v.came == t.ID) && (v.actor.Acting == "" || v.actor.Acting == t.Elector.Seat) {
 			x := v.task(t)
 			out.Mine = &x
 			out.SendBack = v.targets(t.Step)

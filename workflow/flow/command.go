@@ -127,8 +127,9 @@ type (
 	// Undo takes one's own vote back, within UndoWithin and while nobody has
 	// decided after it.
 	Undo struct {
-		By   Actor
-		Task string
+		By     Actor
+		Task   string
+		Proved bool // see Cast
 	}
 	// Disown says that a decision entered from paper was not one's own.
 	Disown struct {

@@ -18,6 +18,11 @@ func (r *run) undo(c Undo) error {
 	if err := r.mayUndo(v, c.By.Person); err != nil {
 		return err
 	}
+	if step := r.def.Step(v.Step); step != nil {
+		if err := r.door(step, c.Proved); err != nil {
+			return err
+		}
+	}
 	return r.reopen(v, WhyUndone)
 }
 

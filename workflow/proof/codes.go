@@ -91,6 +91,7 @@ var Codes = map[string]Code{
 	"DRAW":                {"抽取的人少于需要的票数", "the lot draws fewer people than must approve", "多抽，或降低票数", "draw more, or lower the number"},
 	"DISTINCT_UNKNOWN":    {"要区分的步骤不存在", "the step to be distinct from does not exist", "检查拼写", "check the spelling"},
 	"TARGET":              {"退回目标不在这一步之前", "the send-back target is not before the step", "改成更早的步骤或 start", "name an earlier step or start"},
+	"LINK_FILE":           {"用链接办理的步骤要上传附件", "a step that is decided by link has its decider upload a file", "去掉 link，或由申请人上传", "remove link, or have the requester attach the file"},
 	"STRONG_WITHOUT_LINK": {"strong 只对链接有意义", "strong has a meaning only with link", "加 link，或去掉 strong", "add link, or remove strong"},
 	"RULE":                {"规则的写法不对", "the rule is written wrongly", "写成 any、all、3 of n、2/3 或 60%", "write any, all, 3 of n, 2/3 or 60%"},
 	"OBJECTION":           {"公示的写法不完整", "the objection window is incomplete", "rule: objection、then: pass 和 send_back 要一起写", "write rule: objection, then: pass and send_back together"},
