@@ -28,7 +28,8 @@ type Prober interface {
 type ProberOptions struct {
 	Policy   *probe.Policy // nil allows nothing
 	Timeout  time.Duration // of one echo; 0 = probe.DefaultTimeout
-	Pace     int           // packets/s of one sweep; 0 = defaultPace
+	Pace     int           // packets/s of all sweeps together; 0 = probe.DefaultPace
+	NetPace  int           // packets/s to one /24 or IPv6 /64; 0 = probe.DefaultNetPace
 	Mode     probe.Mode    // "" = the best that works
 	Link     probe.Link
 	Wrap     func(probe.DialFunc) probe.DialFunc
@@ -37,10 +38,6 @@ type ProberOptions struct {
 	InFlight int            // TCP and HTTP checks at once; 0 = 256
 }
 
-// defaultPace is a quarter of what one sweeper may send: about so many shards
-// of one process are swept at the same moment.
-const defaultPace = probe.DefaultPace / 4
-
 // LiveProber probes the real network. A sweep has a sweeper of its own, opened
 // when all others are busy and kept from then on, for re-probes must not wait
 // for the time-outs of another sweep.
@@ -48,6 +45,7 @@ type LiveProber struct {
 	*probe.Checker
 	*probe.Pinger
 	opts   ProberOptions
+	pacer  *probe.Pacer
 	mode   probe.Mode
 	diag   probe.Diagnosis
 	mu     sync.Mutex
@@ -61,10 +59,7 @@ func NewProber(o ProberOptions) (*LiveProber, error) {
 	if o.Policy == nil {
 		o.Policy = probe.NewPolicy(probe.PolicyOptions{})
 	}
-	if o.Pace == 0 {
-		o.Pace = defaultPace
-	}
-	p := &LiveProber{opts: o,
+	p := &LiveProber{opts: o, pacer: probe.NewPacer(o.Pace, o.NetPace),
 		Checker: probe.NewChecker(probe.CheckerOptions{Policy: o.Policy, Resolver: o.Resolver, Wrap: o.Wrap, InFlight: o.InFlight, Roots: o.Roots}),
 		Pinger:  probe.NewPinger(probe.PingerOptions{Policy: o.Policy, Link: o.Link})}
 	s, err := p.open(o.Mode)
@@ -77,7 +72,7 @@ func NewProber(o ProberOptions) (*LiveProber, error) {
 }
 
 func (p *LiveProber) open(mode probe.Mode) (*probe.Sweeper, error) {
-	return probe.Open(probe.Options{Timeout: p.opts.Timeout, Pace: p.opts.Pace, Mode: mode, Link: p.opts.Link})
+	return probe.Open(probe.Options{Timeout: p.opts.Timeout, Pacer: p.pacer, Mode: mode, Link: p.opts.Link})
 }
 
 // Mode says how hosts are pinged and why so.

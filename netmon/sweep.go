@@ -158,13 +158,12 @@ func (s *sweep) judgeSelf(w *wave) {
 		}
 	}
 	s.row.Sent, s.row.Received, s.row.Lost, s.row.Drops = s.row.Sent+r.Sent, s.row.Received+r.Received, s.row.Lost+r.Lost, r.Drops
-	plan := s.m.opts.Timeout + time.Duration(pings)*time.Second/defaultPace
 	switch {
 	case w.pingErr != nil:
 		s.fault("NO_ICMP")
 	case r.Fault != nil:
 		s.fault(r.Fault.Reason)
-	case r.Wall > plan+standstill:
+	case r.Wall > r.Plan+standstill:
 		s.fault("STOOD_STILL")
 	case pings == 0 && 2*w.noRoute > dials:
 		s.fault("UPLINK_LOST")

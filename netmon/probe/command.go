@@ -36,7 +36,7 @@ func Command(ctx context.Context, o CommandOptions, in io.Reader, out io.Writer)
 	if o.Pace <= 0 {
 		o.Pace = Unpaced
 	}
-	s, err := Open(Options{Timeout: o.Timeout, Pace: o.Pace, NoTXStamps: o.NoTXStamps, Mode: o.Mode})
+	s, err := Open(Options{Timeout: o.Timeout, Pacer: NewPacer(o.Pace, 0), NoTXStamps: o.NoTXStamps, Mode: o.Mode})
 	if err != nil {
 		return err
 	}

@@ -186,7 +186,7 @@ func classify(err error, addr netip.Addr) State {
 		return Lost
 	case errors.As(err, &num) && addr.IsValid():
 		// The same error comes from this machine's routes and from routers.
-		if preflight(addr) != nil {
+		if _, err := preflight(addr); err != nil {
 			return NoRoute
 		}
 		return Unreachable

@@ -104,7 +104,7 @@ func (p *Pinger) admit(addr netip.Addr) error {
 			return err
 		}
 	}
-	if err := preflight(addr); err != nil {
+	if _, err := preflight(addr); err != nil {
 		return fault.Refuse(reasonNoRoute, "本机没有到 "+addr.String()+" 的路由，请检查 ip route",
 			"this machine has no route to "+addr.String()+", check ip route").Because(err)
 	}

@@ -29,7 +29,7 @@ const (
 	Unknown     State = iota // not probed: the round ended before its turn
 	Reply                    // answered in time
 	Lost                     // no answer within the timeout
-	NoRoute                  // this machine's kernel has no way there (or forbids it)
+	NoRoute                  // this machine has no way there: no route, forbidden, no carrier
 	Unreachable              // a router answered in the target's place (Outcome.Router)
 	Refused                  // the host answered that nobody listens on the port
 	Unsent                   // this machine could not send (interface down, buffers full)
@@ -79,6 +79,7 @@ type Round struct {
 	Unstamped            int // answers timed without a kernel transmit stamp: RTT is an upper bound
 
 	Wall time.Duration
+	Plan time.Duration // what the round takes when nothing answers and nothing holds this process up
 	CPU  time.Duration // of the sweeping thread, user + system; 0 where not measurable
 	Mode Mode
 	// Fault says why nothing may be concluded from this round's losses; nil

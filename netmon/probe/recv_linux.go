@@ -64,6 +64,9 @@ const fullBuffer = 256
 
 // receive takes everything that has arrived for f.
 func (s *sweep) receive(f *flight) {
+	if f.raw && f.v6 {
+		f.account()
+	}
 	s.readErrors(f)
 	for range fullBuffer {
 		n, errno := f.recv(0)

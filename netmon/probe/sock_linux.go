@@ -46,6 +46,9 @@ type conn struct {
 	ident   uint16 // ours in raw mode; the kernel's own choice on a ping socket
 	stamps  int    // SO_TIMESTAMPING flags
 	window  int    // answers that the receive buffer holds
+	buffer  int    // the receive buffer, as the kernel counts it
+	lost    int    // packets that the kernel threw away because the buffer was full
+	counted int    // the kernel's count of packets thrown away, as last read
 	out     outBatch
 	in      inBatch
 }
@@ -102,7 +105,7 @@ func (c *conn) setUp(o Options) error {
 	if o.NoTXStamps {
 		cost = replyCost
 	}
-	c.window = max(1, granted/cost)
+	c.window, c.buffer = max(1, granted/cost), granted
 	if o.Window > 0 {
 		c.window = o.Window
 	}
@@ -288,17 +291,29 @@ func (c *conn) recv(flag int) (int, unix.Errno) {
 	return int(n), 0
 }
 
-// drops is how many packets the kernel threw away because the receive buffer
-// was full, since the socket was opened.
-func (c *conn) drops() int {
+// account reads how many packets the kernel has thrown away. A raw socket also
+// counts ICMPv6 packets with a wrong checksum, which anybody can send; so on
+// such a socket this is asked before each reading, when the buffer is as full
+// as it gets: if there was room, it was not that.
+func (c *conn) account() {
+	const ample = 4 << 10 // more than one packet takes
+	taken, drops := c.memory()
+	if !c.raw || !c.v6 || taken > c.buffer/2 || c.buffer-taken < ample {
+		c.lost += drops - c.counted
+	}
+	c.counted = drops
+}
+
+// memory is how much of the receive buffer is taken, and the packets dropped.
+func (c *conn) memory() (taken, drops int) {
 	var mem [unix.SK_MEMINFO_VARS]uint32
 	size := uint32(unsafe.Sizeof(mem))
 	_, _, errno := unix.Syscall6(unix.SYS_GETSOCKOPT, uintptr(c.fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
 		uintptr(unsafe.Pointer(&mem)), uintptr(unsafe.Pointer(&size)), 0)
 	if errno != 0 {
-		return 0
+		return 0, c.counted
 	}
-	return int(mem[unix.SK_MEMINFO_DROPS])
+	return int(mem[unix.SK_MEMINFO_RMEM_ALLOC]), int(mem[unix.SK_MEMINFO_DROPS])
 }
 
 // checksum is the Internet checksum (RFC 1071) of b, whose length is even.

@@ -43,10 +43,12 @@ type flight struct {
 	probes  []probe
 	next    int      // first probe not yet sent
 	aged    int      // first probe young enough to count against the window
+	due     []int64  // when each may be sent to its network; nil = at once
 	young   int      // unanswered probes in [aged, next)
 	pending int      // unanswered probes in [0, next)
 	byStamp []uint32 // transmit stamp number → probe
 	tries   int      // failed attempts to send probes[next]
+	broken  bool     // the latest probe could not be sent for patience
 	skewed  bool     // stamps do not match probes: ignore them
 }
 
@@ -58,7 +60,6 @@ type sweep struct {
 	round   *Round
 	flights []*flight
 	begun   time.Time
-	pacer   pacer
 	batch   int
 }
 
@@ -135,7 +136,7 @@ func (e *engine) sweep(ctx context.Context, epoch uint64, targets []Target, v4, 
 	defer runtime.UnlockOSThread()
 	cpu := threadCPU()
 	e.run++
-	s := &sweep{e: e, ctx: ctx, targets: targets, round: r, batch: sendBatch}
+	s := &sweep{e: e, ctx: ctx, targets: targets, round: r, batch: sendBatch, begun: time.Now()}
 	if e.opts.NoTXStamps {
 		s.batch = plainBatch
 	}
@@ -147,20 +148,22 @@ func (e *engine) sweep(ctx context.Context, epoch uint64, targets []Target, v4, 
 		if len(part.which) == 0 {
 			continue
 		}
-		f := &flight{conn: part.c, probes: e.probes(epoch, targets, part.which)}
+		f := &flight{conn: part.c}
+		f.probes, f.due = e.probes(epoch, targets, part.which, s.begun)
 		s.flights = append(s.flights, f)
 		s.discard(f)
 		if err := f.resetStamps(); err != nil {
 			return err
 		}
-		before += f.drops()
+		f.account()
+		before += f.lost
 	}
-	s.begun = time.Now()
-	s.pacer = pacer{pace: float64(e.opts.Pace), burst: 4 * s.batch}
+	r.Plan = max(r.Plan, e.plan(s.flights))
 	err := s.loop()
 	for _, f := range s.flights {
 		s.receive(f)
-		r.Drops += f.drops()
+		f.account()
+		r.Drops += f.lost
 		s.settle(f, err != nil)
 	}
 	r.Drops -= before
@@ -168,11 +171,25 @@ func (e *engine) sweep(ctx context.Context, epoch uint64, targets []Target, v4, 
 	return err
 }
 
+// plan is how long the sweep takes when nothing answers.
+func (e *engine) plan(flights []*flight) time.Duration {
+	n, last := 0, int64(0)
+	for _, f := range flights {
+		n += len(f.probes)
+		if len(f.due) > 0 {
+			last = max(last, f.due[len(f.due)-1])
+		}
+	}
+	return e.opts.Timeout + max(time.Duration(last), e.opts.Pacer.takes(n))
+}
+
 // probes makes the requests of a family, in an order that differs from epoch
-// to epoch so that neighbours on one switch are not asked in one burst.
-func (e *engine) probes(epoch uint64, targets []Target, which []int32) []probe {
+// to epoch so that neighbours on one switch are not asked in one burst, and
+// says when each may be sent.
+func (e *engine) probes(epoch uint64, targets []Target, which []int32, now time.Time) ([]probe, []int64) {
 	rng := rand.New(rand.NewPCG(e.key.k0^epoch, e.key.k1^uint64(e.run)))
 	rng.Shuffle(len(which), func(i, j int) { which[i], which[j] = which[j], which[i] })
+	due := e.opts.Pacer.spread(targets, which, now)
 	ps := make([]probe, len(which))
 	for i, t := range which {
 		p := &ps[i]
@@ -185,7 +202,7 @@ func (e *engine) probes(epoch uint64, targets []Target, which []int32) []probe {
 			p.addr = a.As16()
 		}
 	}
-	return ps
+	return ps, due
 }
 
 func (s *sweep) now() int64 { return int64(time.Since(s.begun)) }
@@ -199,10 +216,14 @@ func (s *sweep) loop() error {
 		}
 		now := s.now()
 		progress, unsent, pending := 0, 0, 0
+		wait := time.Duration(math.MaxInt64)
 		for _, f := range s.flights {
-			if n := s.send(f, now); n > 0 {
+			n, w := s.send(f, now)
+			if n > 0 {
 				progress += n
 				last = now
+			} else if f.next < len(f.probes) {
+				wait = min(wait, w)
 			}
 			s.receive(f)
 			unsent += len(f.probes) - f.next
@@ -214,17 +235,19 @@ func (s *sweep) loop() error {
 		case unsent == 0:
 			s.await(last + timeout - s.now())
 		case progress == 0:
-			s.pause()
+			s.pause(wait)
 		}
 	}
 }
+
+// look is how late the end of ctx may be noticed.
+const look = 50 * time.Millisecond
 
 // await waits for answers, at most left nanoseconds. After the first one it
 // gathers more for half a millisecond: the kernel has stamped them already,
 // and a wake-up per answer would cost more than the answer.
 func (s *sweep) await(left int64) {
-	const look = int64(50 * time.Millisecond) // how late ctx may be noticed
-	if s.poll(min(left, look)) {
+	if s.poll(min(left, int64(look))) {
 		if gather := min(left, int64(500*time.Microsecond)); s.pendingAtLeast(sendBatch) {
 			ts := unix.NsecToTimespec(gather)
 			_ = unix.Nanosleep(&ts, nil)
@@ -239,22 +262,15 @@ func (s *sweep) pendingAtLeast(n int) bool {
 	return n <= 0
 }
 
-// pause waits until sending can go on: for the pacer, for answers that open
-// the window again, or for room in the send buffer.
-func (s *sweep) pause() {
-	if d := s.pacer.until(s.now(), s.batch); d > 0 {
-		ts := unix.NsecToTimespec(d)
-		_ = unix.Nanosleep(&ts, nil)
+// pause waits until sending can go on: as long as the pacer says or a full send
+// buffer needs, or, where the window is closed, for answers.
+func (s *sweep) pause(wait time.Duration) {
+	if wait <= 0 {
+		s.poll(int64(time.Millisecond))
 		return
 	}
-	for _, f := range s.flights {
-		if f.tries > 0 {
-			ts := unix.NsecToTimespec(int64(time.Millisecond))
-			_ = unix.Nanosleep(&ts, nil)
-			return
-		}
-	}
-	s.poll(int64(time.Millisecond))
+	ts := unix.NsecToTimespec(int64(min(wait, look)))
+	_ = unix.Nanosleep(&ts, nil)
 }
 
 // poll waits for something to read, at most d nanoseconds.
@@ -269,16 +285,20 @@ func (s *sweep) poll(d int64) bool {
 	return n > 0
 }
 
-// send sends at most one batch of f and says how many probes it dealt with.
-func (s *sweep) send(f *flight, now int64) int {
+// send sends at most one batch of f and says how many probes it dealt with, or
+// how long to wait; without either the window is closed.
+func (s *sweep) send(f *flight, now int64) (int, time.Duration) {
 	f.age(now - int64(s.e.opts.Timeout)/4)
-	left := len(f.probes) - f.next
-	n := min(s.batch, left, f.window-f.young)
-	if allowed := s.pacer.allow(now); allowed < min(n, s.batch) {
-		return 0 // wait for a whole batch
-	}
+	n := min(s.batch, len(f.probes)-f.next, f.window-f.young)
 	if n <= 0 {
-		return 0
+		return 0, 0
+	}
+	n, wait := f.allowed(n, now)
+	if n == 0 {
+		return 0, wait
+	}
+	if wait := s.e.opts.Pacer.take(n); wait > 0 {
+		return 0, wait
 	}
 	for i := range n {
 		p := &f.probes[f.next+i]
@@ -292,10 +312,11 @@ func (s *sweep) send(f *flight, now int64) int {
 		s.readErrors(f)
 		took, errno = f.conn.send(n)
 	}
+	s.e.opts.Pacer.untake(n - took)
 	if errno != 0 {
 		return s.sendFailed(f, errno)
 	}
-	f.tries = 0
+	f.tries, f.broken = 0, false
 	for i := range took {
 		p := &f.probes[f.next+i]
 		p.sent, p.tx = int64(at.Sub(s.begun)), -at.UnixNano()
@@ -305,13 +326,35 @@ func (s *sweep) send(f *flight, now int64) int {
 	f.next += took
 	f.young += took
 	f.pending += took
-	s.pacer.used += took
-	return took
+	return took, 0
+}
+
+// allowed is how many of the next n probes their networks may be sent, or how
+// long to wait. It waits for a whole batch, but not long.
+func (f *flight) allowed(n int, now int64) (int, time.Duration) {
+	const gather = int64(2 * time.Millisecond)
+	if f.due == nil || f.due[f.next+n-1] <= now {
+		return n, 0
+	}
+	last := f.due[f.next+n-1]
+	k := 0
+	for k < n && f.due[f.next+k] <= now {
+		k++
+	}
+	switch {
+	case k == 0:
+		return 0, time.Duration(min(last, f.due[f.next]+gather) - now)
+	case last-now <= gather:
+		return 0, time.Duration(last - now)
+	}
+	return k, 0
 }
 
 // sendFailed judges why probes[next] could not be sent. It returns 1 when the
-// probe is done with and 0 when it shall be tried again.
-func (s *sweep) sendFailed(f *flight, errno unix.Errno) int {
+// probe is done with, else how long to wait before it is tried again. Once
+// patience ran out, no further probe gets any until one can be sent: a dead
+// interface must not hold up the round by as much for each target.
+func (s *sweep) sendFailed(f *flight, errno unix.Errno) (int, time.Duration) {
 	const patience = 200 // pauses of 1 ms each
 	p := &f.probes[f.next]
 	switch errno {
@@ -321,9 +364,10 @@ func (s *sweep) sendFailed(f *flight, errno unix.Errno) int {
 			// given a stamp number.
 			f.byStamp = append(f.byStamp, uint32(f.next))
 		}
-		if f.tries++; f.tries < patience {
-			return 0
+		if f.tries++; f.tries < patience && !f.broken {
+			return 0, time.Millisecond
 		}
+		f.broken = true
 	}
 	p.state, p.answered = Unsent, true
 	if noWay(errno) {
@@ -331,7 +375,7 @@ func (s *sweep) sendFailed(f *flight, errno unix.Errno) int {
 	}
 	f.next++
 	f.tries = 0
-	return 1
+	return 1, 0
 }
 
 // noWay says whether a send error means that the kernel knows no way to the
@@ -375,37 +419,6 @@ func (s *sweep) scope(f *flight, p *probe) uint32 {
 		return 0
 	}
 	return zoneIndex(s.targets[p.target].Addr.Zone())
-}
-
-// pacer spreads sending evenly. After a stall it forgives what could not be
-// sent, instead of making it up in a burst.
-type pacer struct {
-	pace  float64 // packets/s, ≤ 0 = no limit
-	burst int
-	used  int
-	base  float64 // nanoseconds forgiven
-}
-
-// allow is how many packets may be sent now.
-func (p *pacer) allow(now int64) int {
-	if p.pace <= 0 {
-		return math.MaxInt
-	}
-	due := int((float64(now)-p.base)*p.pace/1e9) + p.burst/4 - p.used
-	if due > p.burst {
-		p.base += float64(due-p.burst) / p.pace * 1e9
-		due = p.burst
-	}
-	return due
-}
-
-// until is how many nanoseconds to wait before n packets may be sent.
-func (p *pacer) until(now int64, n int) int64 {
-	short := n - p.allow(now)
-	if p.pace <= 0 || short <= 0 {
-		return 0
-	}
-	return int64(float64(short) / p.pace * 1e9)
 }
 
 // threadCPU is the CPU time of this thread, user and system.

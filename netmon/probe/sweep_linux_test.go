@@ -72,10 +72,10 @@ func sweep(t *testing.T, s *probe.Sweeper, epoch uint64, targets []probe.Target)
 
 func TestTenThousandAddressesLoseNone(t *testing.T) {
 	for name, o := range map[string]probe.Options{
-		"kernel stamps":   {Pace: probe.Unpaced},
-		"no transmit":     {Pace: probe.Unpaced, NoTXStamps: true},
+		"kernel stamps":   {Pacer: probe.NewPacer(probe.Unpaced, 0)},
+		"no transmit":     {Pacer: probe.NewPacer(probe.Unpaced, 0), NoTXStamps: true},
 		"paced":           {},
-		"in small window": {Pace: probe.Unpaced, Window: 5},
+		"in small window": {Pacer: probe.NewPacer(probe.Unpaced, 0), Window: 5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := open(t, o)
@@ -140,7 +140,7 @@ func TestSweepAgreesWithProBing(t *testing.T) {
 // A receive buffer that cannot hold a batch of answers loses some; the round
 // must own up to it.
 func TestOverflowMakesTheRoundUnhealthy(t *testing.T) {
-	s := open(t, probe.Options{Timeout: 200 * time.Millisecond, Pace: probe.Unpaced, ReceiveBuffer: 4096, Window: 1000})
+	s := open(t, probe.Options{Timeout: 200 * time.Millisecond, Pacer: probe.NewPacer(probe.Unpaced, 0), ReceiveBuffer: 4096, Window: 1000})
 	if s == nil {
 		return
 	}
@@ -152,7 +152,7 @@ func TestOverflowMakesTheRoundUnhealthy(t *testing.T) {
 		t.Fatalf("%d answers are lost, %d drops admitted, fault %v", r.Lost, r.Drops, r.Fault)
 	}
 	// Left to itself the engine keeps to what the buffer holds.
-	s = open(t, probe.Options{Pace: probe.Unpaced, ReceiveBuffer: 4096})
+	s = open(t, probe.Options{Pacer: probe.NewPacer(probe.Unpaced, 0), ReceiveBuffer: 4096})
 	if r := sweep(t, s, 1, loopback(500)); r.Lost != 0 || !r.Healthy() {
 		t.Fatalf("with the buffer's own window: %+v", counts(r))
 	}

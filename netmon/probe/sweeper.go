@@ -3,6 +3,7 @@ package probe
 import (
 	"context"
 	"math"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -16,6 +17,9 @@ const (
 	// DefaultPace is in packets per second. Faster bursts queue in the network
 	// and so lengthen the very times that they measure.
 	DefaultPace = 50_000
+	// DefaultNetPace is in packets per second to one /24 or IPv6 /64: its 254
+	// hosts hang on the same few switches, whose processors answer pings slowly.
+	DefaultNetPace = 2_000
 	// Unpaced as Options.Pace sends as fast as the kernel takes packets.
 	Unpaced = -1
 	// DefaultReceiveBuffer is in bytes. The kernel's usual 208 KB overflow when
@@ -28,7 +32,7 @@ const (
 // Options of a Sweeper; the zero value is good.
 type Options struct {
 	Timeout       time.Duration // per target; 0 = DefaultTimeout
-	Pace          int           // packets/s; 0 = DefaultPace, Unpaced = no limit
+	Pacer         *Pacer        // shared by the sweepers of a process; nil = NewPacer(0, 0)
 	NoTXStamps    bool          // cheaper; RTT then is an upper bound, some 10 µs high
 	ReceiveBuffer int           // bytes; 0 = DefaultReceiveBuffer
 	Window        int           // unanswered young probes at most; 0 = what fits the buffer
@@ -40,8 +44,8 @@ func (o Options) withDefaults() Options {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
-	if o.Pace == 0 {
-		o.Pace = DefaultPace
+	if o.Pacer == nil {
+		o.Pacer = NewPacer(0, 0)
 	}
 	if o.ReceiveBuffer <= 0 {
 		o.ReceiveBuffer = DefaultReceiveBuffer
@@ -125,6 +129,7 @@ func (s *Sweeper) Sweep(ctx context.Context, epoch uint64, targets []Target) (Ro
 	}
 	var wait sync.WaitGroup
 	if len(slow) > 0 {
+		r.Plan = s.opts.Timeout * time.Duration((len(slow)+fallbackAtOnce-1)/fallbackAtOnce)
 		wait.Go(func() { s.fallback(ctx, targets, slow, r.Outcomes) })
 	}
 	var err error
@@ -133,6 +138,7 @@ func (s *Sweeper) Sweep(ctx context.Context, epoch uint64, targets []Target) (Ro
 	}
 	wait.Wait()
 	r.Wall = time.Since(begun)
+	unplugged(targets, r.Outcomes)
 	r.tally()
 	if err == nil {
 		err = ctx.Err()
@@ -186,6 +192,48 @@ func (s *Sweeper) fallback(ctx context.Context, targets []Target, which []int32,
 			return
 		}
 	}
+}
+
+// unplugged turns losses on an interface without a carrier into NoRoute: with
+// the cable out the kernel keeps the routes and throws the packets away.
+func unplugged(targets []Target, out []Outcome) {
+	var dead map[netip.Addr]bool
+	for i := range out {
+		if out[i].State != Lost && out[i].State != Unsent {
+			continue
+		}
+		if dead == nil {
+			if dead = deadAddresses(); len(dead) == 0 {
+				return
+			}
+		}
+		if from, err := preflight(targets[i].Addr.Unmap()); err == nil && dead[from] {
+			out[i].State = NoRoute
+		}
+	}
+}
+
+// deadAddresses are this machine's addresses on interfaces that are switched on
+// and have no carrier.
+func deadAddresses() map[netip.Addr]bool {
+	dead := map[netip.Addr]bool{}
+	all, err := net.Interfaces()
+	if err != nil {
+		return dead
+	}
+	for _, ifi := range all {
+		if ifi.Flags&net.FlagUp == 0 || ifi.Flags&net.FlagRunning != 0 {
+			continue
+		}
+		addrs, _ := ifi.Addrs()
+		for _, a := range addrs {
+			if n, ok := a.(*net.IPNet); ok {
+				ip, _ := netip.AddrFromSlice(n.IP)
+				dead[ip.Unmap()] = true
+			}
+		}
+	}
+	return dead
 }
 
 // stateOf turns a Pinger's refusal into an outcome.
