@@ -45,7 +45,12 @@ func (r *Resolver) nodes(ctx context.Context, list []netmon.NodeView) []model.In
 }
 
 func evidenceOf(e netmon.Evidence) model.Evidence {
-	return model.Evidence{Host: text(e.HostName.Zh, e.HostName.En), Vantage: e.Vantage, Epoch: int(e.Epoch), Outcome: string(e.Outcome), RttMicros: micros(e.RTT)}
+	out := model.Evidence{Host: text(e.HostName.Zh, e.HostName.En), Vantage: e.Vantage, Epoch: int(e.Epoch), Outcome: string(e.Outcome), RttMicros: micros(e.RTT)}
+	if e.Router.En != "" {
+		router := text(e.Router.Zh, e.Router.En)
+		out.Router = &router
+	}
+	return out
 }
 
 func statusOf(s netmon.Status) model.Status {

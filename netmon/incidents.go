@@ -64,6 +64,7 @@ type Evidence struct {
 	After       time.Duration // from the epoch to the sending
 	Outcome     judge.Outcome
 	RTT         time.Duration
+	Router      Words // who said NO_ROUTE; empty = not known
 }
 
 // Incidents reads a page, newest first; open nil = all. more says that there is
@@ -147,7 +148,7 @@ func (v *IncidentView) prove(row incidentRow, t *topology) error {
 	}
 	for _, l := range lines {
 		v.Evidence = append(v.Evidence, Evidence{Host: parsed(l.Host), Check: parsed(l.Check), HostName: t.nameOf(l.Host), Vantage: l.Vantage,
-			Epoch: l.Epoch, After: l.After, Outcome: l.Outcome, RTT: l.RTT})
+			Epoch: l.Epoch, After: l.After, Outcome: l.Outcome, RTT: l.RTT, Router: t.said(l.By)})
 	}
 	if err := json.Unmarshal([]byte(row.Certificate), &v.Certificate); err != nil {
 		return err

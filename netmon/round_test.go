@@ -26,6 +26,7 @@ func TestPayloadTellsWhatWasSeen(t *testing.T) {
 	in := map[int64][]judge.Attempt{
 		1:       {{Outcome: judge.Reply, After: 12 * ms, RTT: 341 * time.Microsecond}},
 		7:       {{Outcome: judge.Lost, After: 12 * ms}, {Outcome: judge.NoRoute, After: 1012 * ms}, {Outcome: judge.Failed, After: 2012 * ms}},
+		9:       {{Outcome: judge.NoRoute, By: "10.0.0.254"}, {Outcome: judge.NoRoute, After: 1000 * ms, By: "fd00::1"}},
 		100_000: {{Outcome: judge.Reply}},
 	}
 	with := maps.Clone(in)
@@ -46,7 +47,7 @@ func TestPayloadTellsWhatWasSeen(t *testing.T) {
 }
 
 func FuzzPayload(f *testing.F) {
-	f.Add(netmon.EncodeRound(map[int64][]judge.Attempt{3: {{Outcome: judge.Lost}, {Outcome: judge.Reply, RTT: time.Millisecond}}}))
+	f.Add(netmon.EncodeRound(map[int64][]judge.Attempt{3: {{Outcome: judge.Lost}, {Outcome: judge.Reply, RTT: time.Millisecond}, {Outcome: judge.NoRoute, By: "10.0.0.1"}}}))
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		out, err := netmon.DecodeRound(raw)
 		if err != nil {

@@ -270,7 +270,11 @@ func (s *sweep) ping(ctx context.Context, w *wave, which []int) {
 	for k, i := range which {
 		w.got[i] = judge.Attempt{Outcome: judge.Missing, After: after}
 		if k < len(r.Outcomes) {
-			w.got[i].Outcome, w.got[i].RTT = outcomeOf(r.Outcomes[k].State), r.Outcomes[k].RTT
+			o := r.Outcomes[k]
+			w.got[i].Outcome, w.got[i].RTT = outcomeOf(o.State), o.RTT
+			if o.State == probe.Unreachable && o.Router.IsValid() {
+				w.got[i].By = o.Router.String()
+			}
 		}
 	}
 }

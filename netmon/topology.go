@@ -24,14 +24,15 @@ const topologyCounter = "netmon.topology"
 
 // topology is the network as of one version; it does not change.
 type topology struct {
-	version  int64
-	graph    *judge.Graph
-	hosts    map[string]*node   // live and removed, by id
-	live     []*node            // sorted by name
-	checks   map[string]*target // live
-	byNumber map[int64]*target  // live
-	shards   []int              // that have checks, sorted
-	shard    map[int][]*target
+	version   int64
+	graph     *judge.Graph
+	hosts     map[string]*node   // live and removed, by id
+	live      []*node            // sorted by name
+	checks    map[string]*target // live
+	byNumber  map[int64]*target  // live
+	byAddress map[string]*node   // live
+	shards    []int              // that have checks, sorted
+	shard     map[int][]*target
 }
 
 // node is a host with what belongs to it.
@@ -64,7 +65,7 @@ func (c *target) due(epoch int64, interval time.Duration) bool {
 
 // loadTopology reads the network; base is the length of an epoch.
 func loadTopology(ctx context.Context, q bun.IDB, base time.Duration) (*topology, error) {
-	t := &topology{hosts: map[string]*node{}, checks: map[string]*target{}, byNumber: map[int64]*target{}, shard: map[int][]*target{}}
+	t := &topology{hosts: map[string]*node{}, checks: map[string]*target{}, byNumber: map[int64]*target{}, byAddress: map[string]*node{}, shard: map[int][]*target{}}
 	var err error
 	// The version comes first: what is read after it is at least as new, so a
 	// change in between is only read twice.
@@ -130,6 +131,7 @@ func (t *topology) addHost(h hostRow) {
 	t.hosts[n.id] = n
 	if h.RemovedAt.IsZero() {
 		t.live = append(t.live, n)
+		t.byAddress[n.addr.Unmap().String()] = n
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -15,7 +16,9 @@ import (
 // each check: the number's distance from the one before, the count of attempts
 // and the attempts. An attempt is a byte for the outcome, the milliseconds
 // after the epoch and, for a reply, its time in microseconds. All are unsigned
-// varints: some 6 bytes for a check that answers. Missing is not written.
+// varints: some 6 bytes for a check that answers. Missing is not written. Where
+// it is known who said that there is no route, the outcome is saidBy and the
+// attempt ends with the router's address, its length before it.
 
 const payloadVersion = 1
 
@@ -23,6 +26,9 @@ const payloadVersion = 1
 const maxAttempts = 64
 
 var outcomes = [...]judge.Outcome{judge.Reply, judge.Lost, judge.NoRoute, judge.Failed}
+
+// saidBy is NoRoute with the router's address.
+const saidBy = byte(len(outcomes))
 
 // seen is what a round saw of one check, by its number.
 type seen struct {
@@ -46,12 +52,26 @@ func encodeRound(all []seen) []byte {
 		last = s.number
 		out = binary.AppendUvarint(out, uint64(len(kept)))
 		for _, a := range kept {
-			out = append(out, byte(slices.Index(outcomes[:], a.Outcome)))
-			out = binary.AppendUvarint(out, uint64(max(a.After, 0).Milliseconds()))
-			if a.Outcome == judge.Reply {
-				out = binary.AppendUvarint(out, uint64(max(a.RTT, 0).Microseconds()))
-			}
+			out = appendAttempt(out, a)
 		}
+	}
+	return out
+}
+
+func appendAttempt(out []byte, a judge.Attempt) []byte {
+	code := byte(slices.Index(outcomes[:], a.Outcome))
+	router, err := netip.ParseAddr(a.By)
+	told := a.Outcome == judge.NoRoute && err == nil
+	if told {
+		code = saidBy
+	}
+	out = binary.AppendUvarint(append(out, code), uint64(max(a.After, 0).Milliseconds()))
+	switch {
+	case a.Outcome == judge.Reply:
+		out = binary.AppendUvarint(out, uint64(max(a.RTT, 0).Microseconds()))
+	case told:
+		b := router.AsSlice()
+		out = append(append(out, byte(len(b))), b...)
 	}
 	return out
 }
@@ -97,21 +117,38 @@ func (r *reader) uint() uint64 {
 }
 
 func (r *reader) attempt() judge.Attempt {
-	if len(r.rest) == 0 || int(r.rest[0]) >= len(outcomes) {
+	if len(r.rest) == 0 || r.rest[0] > saidBy {
 		r.bad, r.rest = true, nil
 		return judge.Attempt{}
 	}
-	a := judge.Attempt{Outcome: outcomes[r.rest[0]]}
+	code := r.rest[0]
 	r.rest = r.rest[1:]
-	a.After = time.Duration(r.uint()) * time.Millisecond
+	a := judge.Attempt{Outcome: judge.NoRoute, After: time.Duration(r.uint()) * time.Millisecond}
+	if code == saidBy {
+		a.By = r.address()
+		return a
+	}
+	a.Outcome = outcomes[code]
 	if a.Outcome == judge.Reply {
 		a.RTT = time.Duration(r.uint()) * time.Microsecond
 	}
 	return a
 }
 
+func (r *reader) address() string {
+	n := int(r.uint())
+	if n > len(r.rest) {
+		r.bad, r.rest = true, nil
+		return ""
+	}
+	a, ok := netip.AddrFromSlice(r.rest[:n])
+	r.rest, r.bad = r.rest[n:], r.bad || !ok
+	return a.String()
+}
+
 // observations gives a round's content in the judge's words; checks that are
-// gone are left out.
+// gone are left out, and a router that is a host of the network is called by
+// its ID.
 func observations(raw []byte, t *topology) ([]judge.Observation, error) {
 	all, err := decodeRound(raw)
 	if err != nil {
@@ -120,6 +157,11 @@ func observations(raw []byte, t *topology) ([]judge.Observation, error) {
 	out := make([]judge.Observation, 0, len(all))
 	for _, s := range all {
 		if c := t.byNumber[s.number]; c != nil {
+			for i := range s.attempts {
+				if router := t.byAddress[s.attempts[i].By]; router != nil {
+					s.attempts[i].By = router.id
+				}
+			}
 			out = append(out, judge.Observation{Check: c.id, Attempt: s.attempts[0], Retries: s.attempts[1:]})
 		}
 	}

@@ -33,6 +33,17 @@ func (t *topology) nameOf(id string) Words {
 	return Words{"已移除的检测项", "a removed check"}
 }
 
+// said names who said that there is no route; not everybody may see addresses.
+func (t *topology) said(by string) Words {
+	switch h := t.hosts[by]; {
+	case by == "":
+		return Words{}
+	case h != nil:
+		return h.name
+	}
+	return Words{"未登记的路由器", "a router that is not listed"}
+}
+
 // fullName names a node; a check together with its host.
 func (t *topology) fullName(id string) Words {
 	if c := t.checks[id]; c != nil {

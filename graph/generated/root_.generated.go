@@ -253,6 +253,7 @@ type ComplexityRoot struct {
 		Epoch     func(childComplexity int) int
 		Host      func(childComplexity int) int
 		Outcome   func(childComplexity int) int
+		Router    func(childComplexity int) int
 		RttMicros func(childComplexity int) int
 		Vantage   func(childComplexity int) int
 	}
@@ -2235,6 +2236,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Evidence.Outcome(childComplexity), true
+	case "Evidence.router":
+		if e.ComplexityRoot.Evidence.Router == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Evidence.Router(childComplexity), true
 	case "Evidence.rttMicros":
 		if e.ComplexityRoot.Evidence.RttMicros == nil {
 			break
@@ -9218,6 +9225,11 @@ type HostStateChange {
   host: Host
 }
 `, BuiltIn: false},
+	{Name: "../schema/netmon_engine.graphqls", Input: `extend type Evidence {
+  "Who answered in the host's place that there is no way to it (ICMP unreachable or time exceeded)."
+  router: Text
+}
+`, BuiltIn: false},
 	{Name: "../schema/notify.graphqls", Input: `type Notification implements Node {
   id: ID!
   topic: String!
@@ -11312,6 +11324,8 @@ func (ec *executionContext) childFields_Evidence(ctx context.Context, field grap
 		return ec.fieldContext_Evidence_outcome(ctx, field)
 	case "rttMicros":
 		return ec.fieldContext_Evidence_rttMicros(ctx, field)
+	case "router":
+		return ec.fieldContext_Evidence_router(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Evidence", field.Name)
 }

@@ -610,6 +610,8 @@ type Evidence struct {
 	Epoch     int    `json:"epoch"`
 	Outcome   string `json:"outcome"`
 	RttMicros *int   `json:"rttMicros,omitempty"`
+	// Who answered in the host's place that there is no way to it (ICMP unreachable or time exceeded).
+	Router *Text `json:"router,omitempty"`
 }
 
 type ExportPersonInput struct {

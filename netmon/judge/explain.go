@@ -151,16 +151,21 @@ func (j *judgement) cause(v int32, d *diagnosis) (zh, en string) {
 // failing puts the latest losses of a node into words.
 func (j *judgement) failing(v int32) (zh, en string) {
 	name, lost, total := j.g.nodes[v].name, 0, 0
-	how := Lost
+	how, by := Lost, ""
 	for _, l := range j.attempts(v) {
 		if total++; l.Outcome.lost() {
 			lost++
-			how = l.Outcome
+			how, by = l.Outcome, l.By
 		}
+	}
+	// An address has no place in a text that everybody may read.
+	zhBy, enBy := "路由器", "a router"
+	if r, known := j.g.index[by]; known {
+		zhBy, enBy = " "+j.g.nodes[r].name+" ", j.g.nodes[r].name
 	}
 	words := map[Outcome][2]string{
 		Lost:    {"没有回应", "got no answer"},
-		NoRoute: {"被网络告知无法到达", "were told that there is no route"},
+		NoRoute: {"被" + zhBy + "告知无法到达", "were told by " + enBy + " that there is no route"},
 		Failed:  {"得到的回应不正确", "got a wrong answer"},
 	}[how]
 	return fmt.Sprintf("%s 最近 %d 次探测中有 %d 次%s", name, total, lost, words[0]),

@@ -116,7 +116,7 @@ func merge(out []sourced, feeds []feed) []sourced {
 	for _, f := range feeds {
 		add := func(a Attempt) {
 			if a.Outcome == Reply || a.Outcome.lost() && f.trusted {
-				out = append(out, sourced{Trial{f.round.Epoch, a.After, a.Outcome, a.RTT}, f.round.Shard})
+				out = append(out, sourced{Trial{f.round.Epoch, a.After, a.Outcome, a.RTT, a.By}, f.round.Shard})
 			}
 		}
 		add(f.seen.Attempt)

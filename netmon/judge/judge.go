@@ -82,6 +82,7 @@ type Attempt struct {
 	Outcome Outcome
 	After   time.Duration
 	RTT     time.Duration
+	By      string // who said NoRoute: a host's ID or an address; "" = not known
 }
 
 // Observation is what one round saw of one check: the round's own attempt and
@@ -188,6 +189,7 @@ type Trial struct {
 	After   time.Duration `json:",omitempty"`
 	Outcome Outcome
 	RTT     time.Duration `json:",omitempty"`
+	By      string        `json:",omitempty"` // as in Attempt
 }
 
 func (t Trial) at() int64 { return t.Epoch*int64(time.Second) + int64(t.After) }
