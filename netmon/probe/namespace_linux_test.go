@@ -2,83 +2,35 @@ package probe_test
 
 import (
 	"context"
-	"errors"
 	"net/netip"
-	"os"
-	"os/exec"
 	"runtime"
-	"strconv"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"kelian/internal/fault"
+	"kelian/internal/testkit/netlab"
 	"kelian/netmon/probe"
 )
 
-const namespaceVar = "KELIAN_PROBE_TEST_NAMESPACE"
-
-// inNamespace runs body in a process with a network of its own, which dies
-// with it. An ordinary user gets it through a user namespace; where the system
-// forbids that, the test checks that the prober explains itself instead, and
-// in CI it fails.
+// inNamespace runs body in a network of its own. Where the system forbids that,
+// the test checks that the prober explains itself instead, and in CI it fails.
 func inNamespace(t *testing.T, body func(t *testing.T)) {
 	t.Helper()
-	if os.Getenv(namespaceVar) == t.Name() {
-		runtime.LockOSThread()
-		ip(t, "link set lo up")
-		body(t)
-		return
-	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.count=1")
-	cmd.Env = append(os.Environ(), namespaceVar+"="+t.Name())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
-	if os.Getuid() != 0 {
-		cmd.SysProcAttr.Cloneflags |= unix.CLONE_NEWUSER
-		cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
-		cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
-	}
-	_, missing := exec.LookPath("ip")
-	out, err := cmd.CombinedOutput()
-	var exit *exec.ExitError
-	switch {
-	case missing == nil && err == nil:
-		if !strings.Contains(string(out), "--- PASS: "+t.Name()) {
-			t.Fatalf("the test did not run in its namespace:\n%s", out)
-		}
-	case missing == nil && errors.As(err, &exit):
-		t.Fatalf("in its namespace:\n%s", out)
-	case os.Getenv("CI") == "true":
-		t.Fatalf("CI must be able to make network namespaces: %v", errors.Join(missing, err))
-	default:
-		t.Logf("no network namespace here (%v): checking the explanation only", errors.Join(missing, err))
-		withoutRights(t)
-	}
+	netlab.Enter(t, body, withoutRights)
 }
 
-// ip runs iproute2 in this namespace.
-func ip(t *testing.T, args string) {
+// ip runs lines of iproute2 in this namespace.
+func ip(t *testing.T, lines ...string) {
 	t.Helper()
-	command(t, "ip "+args)
-}
-
-func command(t *testing.T, line string) {
-	t.Helper()
-	f := strings.Fields(line)
-	if out, err := exec.Command(f[0], f[1:]...).CombinedOutput(); err != nil {
-		t.Fatalf("%s: %v\n%s", line, err, out)
-	}
+	netlab.Here.IP(t, lines...)
 }
 
 func sysctl(t *testing.T, name, value string) {
 	t.Helper()
-	path := "/proc/sys/" + strings.ReplaceAll(name, ".", "/")
-	if err := os.WriteFile(path, []byte(value), 0); err != nil {
-		t.Fatal(err)
-	}
+	netlab.Here.Sysctl(t, name+"="+value)
 }
 
 // withoutRights takes CAP_NET_RAW from this thread and checks what the prober
@@ -126,7 +78,7 @@ func TestRoutes(t *testing.T) {
 		ip(t, "route add unreachable 10.102.0.0/16")
 		ip(t, "route add prohibit 10.103.0.0/16")
 		want, noRoute, sent := "no_route", 5, 6 // without IPv6 both of its targets have none
-		if hasIPv6() {
+		if netlab.HasIPv6() {
 			ip(t, "-6 route add local fd00:100::/64 dev lo")
 			ip(t, "-6 route add unreachable fd00:102::/64")
 			want = "reply"
@@ -167,12 +119,6 @@ func TestRoutes(t *testing.T) {
 	})
 }
 
-// hasIPv6 says whether this kernel knows IPv6 at all.
-func hasIPv6() bool {
-	_, err := os.Stat("/proc/sys/net/ipv6")
-	return err == nil
-}
-
 func mustOpen(t *testing.T, o probe.Options) *probe.Sweeper {
 	t.Helper()
 	s, err := probe.Open(o)
@@ -189,30 +135,18 @@ func mustOpen(t *testing.T, o probe.Options) *probe.Sweeper {
 // A router that says "unreachable" is named, on both kinds of socket.
 func TestRouterEvidence(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
-		pid := otherNamespace(t)
-		there := "nsenter -t " + pid + " -n "
+		there := netlab.NewRouter(t)
 		sysctl(t, "net.ipv4.ping_group_range", "0 0")
-		ip(t, "link add up0 type veth peer name down0")
-		ip(t, "link set down0 netns "+pid)
-		ip(t, "addr add 10.200.0.1/24 dev up0")
-		ip(t, "link set up0 up")
-		command(t, there+"ip link set lo up")
-		command(t, there+"ip addr add 10.200.0.2/24 dev down0")
-		command(t, there+"ip link set down0 up")
-		command(t, there+"sysctl -q -w net.ipv4.ip_forward=1 net.ipv4.icmp_ratemask=0")
-		command(t, there+"ip route add local 10.50.0.0/16 dev lo")
-		command(t, there+"ip route add unreachable 10.51.0.0/16")
-		command(t, there+"ip route add blackhole 10.52.0.0/16")
-		ip(t, "route add default via 10.200.0.2")
+		netlab.Link(t, netlab.Here, "up0", there, "down0")
+		ip(t, "addr add 10.200.0.1/24 dev up0", "route add default via 10.200.0.2")
+		there.IP(t, "addr add 10.200.0.2/24 dev down0", "route add local 10.50.0.0/16 dev lo",
+			"route add unreachable 10.51.0.0/16", "route add blackhole 10.52.0.0/16")
 		targets := targetsOf("10.50.0.1", "10.51.0.1", "10.52.0.1", "10.50.0.2")
 		want := "reply unreachable lost reply"
 		routers := map[int]string{1: "10.200.0.2"}
-		if hasIPv6() {
-			ip(t, "-6 addr add fd00:200::1/64 dev up0 nodad")
-			command(t, there+"ip -6 addr add fd00:200::2/64 dev down0 nodad")
-			command(t, there+"sysctl -q -w net.ipv6.conf.all.forwarding=1 net.ipv6.icmp.ratelimit=0")
-			command(t, there+"ip -6 route add unreachable fd00:51::/64")
-			ip(t, "-6 route add default via fd00:200::2")
+		if netlab.HasIPv6() {
+			ip(t, "-6 addr add fd00:200::1/64 dev up0 nodad", "-6 route add default via fd00:200::2")
+			there.IP(t, "-6 addr add fd00:200::2/64 dev down0 nodad", "-6 route add unreachable fd00:51::/64")
 			targets = append(targets, targetsOf("fd00:51::1", "fd00:200::2")...)
 			want += " unreachable reply"
 			routers[4] = "fd00:200::2"
@@ -235,19 +169,4 @@ func TestRouterEvidence(t *testing.T) {
 			}
 		}
 	})
-}
-
-// otherNamespace makes one more network and returns the process that holds it.
-func otherNamespace(t *testing.T) string {
-	t.Helper()
-	holder := exec.Command("sleep", "infinity")
-	holder.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
-	if err := holder.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = holder.Process.Kill()
-		_ = holder.Wait()
-	})
-	return strconv.Itoa(holder.Process.Pid)
 }

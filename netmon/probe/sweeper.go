@@ -2,9 +2,11 @@ package probe
 
 import (
 	"context"
+	"maps"
 	"math"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -119,7 +121,7 @@ func (s *Sweeper) Sweep(ctx context.Context, epoch uint64, targets []Target) (Ro
 	if len(targets) > math.MaxInt32 {
 		return r, fault.Input("targets", "目标太多", "too many targets")
 	}
-	begun := time.Now()
+	begun, dead := time.Now(), deadAddresses()
 	v4, v6 := split(targets, r.Outcomes)
 	var slow []int32
 	if s.eng == nil {
@@ -138,7 +140,7 @@ func (s *Sweeper) Sweep(ctx context.Context, epoch uint64, targets []Target) (Ro
 	}
 	wait.Wait()
 	r.Wall = time.Since(begun)
-	unplugged(targets, r.Outcomes)
+	unplugged(targets, r.Outcomes, dead)
 	r.tally()
 	if err == nil {
 		err = ctx.Err()
@@ -194,18 +196,19 @@ func (s *Sweeper) fallback(ctx context.Context, targets []Target, which []int32,
 	}
 }
 
-// unplugged turns losses on an interface without a carrier into NoRoute: with
-// the cable out the kernel keeps the routes and throws the packets away.
-func unplugged(targets []Target, out []Outcome) {
-	var dead map[netip.Addr]bool
+// unplugged turns losses on an interface that had no carrier before the round
+// or after it into NoRoute: with the cable out the kernel keeps the routes and
+// throws the packets away.
+func unplugged(targets []Target, out []Outcome, dead map[netip.Addr]bool) {
+	if !slices.ContainsFunc(out, func(o Outcome) bool { return o.State == Lost || o.State == Unsent }) {
+		return
+	}
+	if maps.Copy(dead, deadAddresses()); len(dead) == 0 {
+		return
+	}
 	for i := range out {
 		if out[i].State != Lost && out[i].State != Unsent {
 			continue
-		}
-		if dead == nil {
-			if dead = deadAddresses(); len(dead) == 0 {
-				return
-			}
 		}
 		if from, err := preflight(targets[i].Addr.Unmap()); err == nil && dead[from] {
 			out[i].State = NoRoute
