@@ -66,6 +66,11 @@ var enumSources = map[string]enumSource{
 	"SignerPlace":   {constants: "workflow/flow.Place"},
 	"WorkflowArea":  {constants: "workflow.Area"},
 	"ChangeKind":    {constants: "workflow.Edit"},
+
+	"DateShift":       {constants: "workflow.Shift"},
+	"RecurrenceState": {constants: "workflow.RecurrenceState"},
+	"RecurrenceAct":   {constants: "workflow.RecurrenceAct"},
+	"OccurrenceState": {constants: "workflow.OccurrenceState"},
 }
 
 // A value that a domain knows and the schema does not would be an answer that no

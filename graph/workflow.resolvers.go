@@ -9,15 +9,20 @@ import (
 	"context"
 	"kelian/graph/generated"
 	"kelian/graph/model"
+	"kelian/internal/id"
 	"kelian/workflow"
 )
 
 // SubmitRequest is the resolver for the submitRequest field.
 func (r *mutationResolver) SubmitRequest(ctx context.Context, input model.SubmitRequestInput) (model.RequestPayload, error) {
 	form, err := object(input.Form, "form")
+	var draft id.ID
+	if err == nil && input.Draft != nil {
+		draft, err = parse(workflow.RefOccurrence, *input.Draft, "draft")
+	}
 	var out workflow.Outcome
 	if err == nil {
-		out, err = r.Workflow.Submit(ctx, actorOf(ctx), workflow.SubmitInput{Definition: input.Workflow, Unit: input.Unit, Form: form, Urgent: or(input.Urgent), IdempotencyKey: input.IdempotencyKey})
+		out, err = r.Workflow.Submit(ctx, actorOf(ctx), workflow.SubmitInput{Definition: input.Workflow, Unit: input.Unit, Form: form, Urgent: or(input.Urgent), Draft: draft, IdempotencyKey: input.IdempotencyKey})
 	}
 	return r.requestPayload(ctx, out, err, "definition", "workflow")
 }

@@ -98,6 +98,11 @@ var templates = map[string]template{
 		words{"代录意见：{title}", "办公室已按纸质审批表为你录入《{title}》的意见。如有不符，请在 3 个工作日内提出。"},
 		words{"Entered for you: {title}", "The office entered your decision on “{title}” from paper. Object within 3 working days if it is wrong."}},
 
+	// To the seat of a standing order, by its {title}.
+	"workflow.recurring": {
+		words{"到期待交：{title}", "定期申请《{title}》这一期（{until}）该交了，草稿已备好，补全后提交。"},
+		words{"Due again: {title}", "“{title}” is due again ({until}). A draft waits: complete it and send it."}},
+
 	// To who keeps a workflow. {title} of it, {what} is wrong, in both languages.
 	"workflow.unstaffed": {
 		words{"流程缺人：{title}", "《{title}》现在办不下去：{what}。请补上岗位，或修改流程。"},

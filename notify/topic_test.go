@@ -19,7 +19,7 @@ var topics = []string{
 	"incident.opened", "incident.closed",
 	"repair.received", "repair.assigned", "repair.status", "repair.fixed", "repair.unfixable", "repair.recovered", "repair.cancelled", "repair.offered", "repair.unassigned",
 	"workflow.task", "workflow.nudge", "workflow.deadline", "workflow.approved", "workflow.rejected", "workflow.returned",
-	"workflow.vote_lapsed", "workflow.withdrawn", "workflow.stopped", "workflow.cc", "workflow.paper", "workflow.owed", "workflow.owes", "workflow.unstaffed", "workflow.undone", "workflow.mismatch",
+	"workflow.vote_lapsed", "workflow.withdrawn", "workflow.stopped", "workflow.cc", "workflow.paper", "workflow.owed", "workflow.owes", "workflow.recurring", "workflow.unstaffed", "workflow.undone", "workflow.mismatch",
 	"workflow.expired", "workflow.moved",
 	"purchase.approved", "purchase.funded", "purchase.ordered", "purchase.arrived", "purchase.cancelled", "reservation.clash",
 	"pledge.received", "pledge.overdue", "pledge.thanks",

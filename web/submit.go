@@ -28,6 +28,11 @@ func (c *call) requests() error {
 	if err != nil {
 		return err
 	}
+	orders, err := c.Workflow.Recurrences(c.ctx(), c.actor, false)
+	if err != nil {
+		return err
+	}
+	orders = slices.DeleteFunc(orders, func(x workflow.Recurrence) bool { return !x.Mine })
 	next := ""
 	if more && len(list) > 0 {
 		next = list[len(list)-1].Cursor
@@ -35,11 +40,12 @@ func (c *call) requests() error {
 	return c.show("requests", c.t("nav.requests"), struct {
 		List  []workflow.Summary
 		Defs  []workflow.Listed
+		Due   []workflow.Recurrence // standing orders of the reader's seats
 		All   bool
 		Q     string
 		Next  string
 		Paper bool
-	}{list, defs, !f.Mine, f.Text, next, c.can("workflow.paper", "")})
+	}{list, defs, orders, !f.Mine, f.Text, next, c.can("workflow.paper", "")})
 }
 
 // definition finds what is published under a key.
@@ -92,6 +98,7 @@ type submitPage struct {
 	Unit     string
 	Urgent   bool
 	Ref      string // TypeID of what caused it
+	Draft    string // TypeID of the draft of a standing order that it sends
 	Forecast *forecastShown
 	// Of a request that is there: edit, amend or close-out.
 	Kind    string
@@ -135,6 +142,18 @@ func (c *call) newRequest() error {
 			return fault.Missing()
 		}
 		draft, err := c.Workflow.Clone(c.ctx(), c.actor, old)
+		if err != nil {
+			return err
+		}
+		d.Unit = draft.Unit
+		values, _ = decodeJSON(draft.Form).(map[string]any)
+	}
+	if d.Draft = c.r.URL.Query().Get("draft"); d.Draft != "" {
+		waits, err := id.Parse(workflow.RefOccurrence, d.Draft)
+		if err != nil {
+			return fault.Missing()
+		}
+		draft, err := c.Workflow.DraftOf(c.ctx(), c.actor, waits)
 		if err != nil {
 			return err
 		}
@@ -196,7 +215,7 @@ func (c *call) newRequestPost() error {
 	}
 	form := def.Definition.Form
 	values := b.read(form, c.r.PostForm)
-	d := submitPage{Def: *def, Unit: c.in("unit"), Urgent: c.in("urgent") == "yes", Ref: c.in("ref")}
+	d := submitPage{Def: *def, Unit: c.in("unit"), Urgent: c.in("urgent") == "yes", Ref: c.in("ref"), Draft: c.in("draft")}
 	act := c.in("act")
 	if list, ok := strings.CutPrefix(act, "add:"); ok {
 		d.Inputs = b.inputs(form, values)
@@ -209,6 +228,11 @@ func (c *call) newRequestPost() error {
 	}
 	if act == "send" {
 		in := workflow.SubmitInput{Definition: def.Key, Unit: d.Unit, Form: values, Urgent: d.Urgent, IdempotencyKey: c.key()}
+		if d.Draft != "" {
+			if in.Draft, err = id.Parse(workflow.RefOccurrence, d.Draft); err != nil {
+				return fault.Missing()
+			}
+		}
 		if kind, ref, err := id.Split(d.Ref); err == nil {
 			if kind != "tkt" {
 				return fault.Missing()

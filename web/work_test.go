@@ -10,7 +10,9 @@ import (
 	"kelian/desk/repair"
 	"kelian/internal/id"
 	"kelian/internal/store"
+	"kelian/internal/testkit"
 	mk "kelian/internal/testkit/make"
+	"kelian/org"
 	"kelian/workflow"
 )
 
@@ -306,4 +308,33 @@ func TestInboxTask(t *testing.T) {
 	task := "/inbox/" + items[0].Task.TypeID(workflow.RefTask)
 	w.in("songlan", "zh").get(task).follow().want(200, "你的意见")
 	w.in("hejing", "zh").get(task).follow().want(200, "已经办完")
+}
+
+// A standing order is on the page of its seat; its draft is completed there.
+func TestADraftOfAStandingOrderIsCompleted(t *testing.T) {
+	w := open(t)
+	order, err := w.deps.Workflow.CreateRecurrence(bg, org.Actor{Person: w.people["techhead"]}, workflow.RecurrenceInput{Definition: "office.plan", Unit: "technical",
+		Seat: "technical.head", Title: "技术部月度计划", Rule: "FREQ=MONTHLY;BYMONTHDAY=25", Start: testkit.Start, IdempotencyKey: id.Secret(8),
+		Form: map[string]any{"dept": "technical", "period": "{year}年{month}月"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := w.in("techhead", "zh")
+	h.get("/requests").want(200, "定期申请", "技术部月度计划", "下一期").lacks("补全并提交")
+	draft := id.New()
+	mk.InTx(t, w.db, func(_ context.Context, tx *store.Tx) error {
+		tx.QueueSQL(`INSERT INTO occurrence (id, recurrence_id, at, state, opened_at) VALUES (?, ?, ?, 'DUE', ?)`, draft, order, testkit.Start, testkit.Start)
+		return nil
+	})
+	path := "/requests/new/office.plan?draft=" + draft.TypeID("occ")
+	h.get("/requests").want(200, "该交了", "补全并提交 10月14日")
+	if !strings.Contains(h.body, path) {
+		t.Error("no link leads to the draft")
+	}
+	h.get(path).keeps("2026年10月").keeps(draft.TypeID("occ"))
+	h.post("/requests/new/office.plan", "act", "send", "unit", "technical", "draft", draft.TypeID("occ"), "/dept", "liaison", "/span", "month", "/period", "2026年10月",
+		"/goals/0/text", "升级交换机", "/goals/0/owner", "部长", "/goals/0/due", "2026-11-20", "/last_result", "完成").follow().want(200, "科联办")
+	h.get("/requests").lacks("补全并提交")
+	h.get(path).want(422)
+	w.in("zhouhang", "zh").get(path).want(404)
 }

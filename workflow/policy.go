@@ -1,6 +1,7 @@
 package workflow
 
 import (
+	"slices"
 	"strings"
 
 	"kelian/internal/id"
@@ -30,6 +31,7 @@ func Rules() []org.Rule {
 		{Action: "workflow.stop", Who: org.Somebody, Zh: "审批过的岗位和流程写明的上级", En: "those who decided, and those above them whom the workflow names"},
 		{Action: "workflow.amend", Who: org.Owner},
 		{Action: "workflow.close_out", Who: org.Owner},
+		{Action: "workflow.recur", Who: org.Somebody, Guard: ordering, Zh: "任这个岗位的人及其单位负责人", En: "whoever holds the seat, and those who lead its unit"},
 		{Action: "workflow.paper", Who: "office.*"},
 		{Action: "workflow.personal", Who: org.Owner},
 		{Action: "workflow.personal", Who: org.Assignee, Guard: func(_ org.Actor, o org.Object) bool { return o.State == string(flow.Open) },
@@ -68,6 +70,11 @@ func over(a org.Actor, o org.Object) bool {
 		}
 	}
 	return false
+}
+
+// ordering says that a standing order of the seat in State is the actor's.
+func ordering(a org.Actor, o org.Object) bool {
+	return over(a, o) || slices.ContainsFunc(a.Seats, func(h org.HeldSeat) bool { return h.Seat == o.State })
 }
 
 // readable is what the rules need to know of a request.

@@ -113,7 +113,8 @@ func reschedule(d *Definition, st flow.State, form Filled, cal *calendar.Calenda
 }
 
 // OnCalendarChanged handles calendar.TopicChanged: each open request whose due
-// times the new calendar moves gets a TopicReschedule.
+// times the new calendar moves gets a TopicReschedule, and standing orders move
+// to its working days.
 func (s *Service) OnCalendarChanged(ctx context.Context, d outbox.Delivery) error {
 	_, cal, err := s.freshCalendar(ctx)
 	if err != nil {
@@ -129,11 +130,11 @@ func (s *Service) OnCalendarChanged(ctx context.Context, d outbox.Delivery) erro
 			requests = append(requests, m.Request)
 		}
 	}
-	_, err = store.InTx(ctx, s.db, d.Command(), func(_ context.Context, tx *store.Tx) (int, error) {
+	_, err = store.InTx(ctx, s.db, d.Command(), func(ctx context.Context, tx *store.Tx) (int, error) {
 		for _, r := range requests {
 			outbox.Timer(tx, r, "reschedule", outbox.Event{Topic: TopicReschedule, Aggregate: r, Payload: reschedulePayload{r}})
 		}
-		return len(requests), nil
+		return len(requests), s.rearm(ctx, tx, cal)
 	})
 	return err
 }

@@ -26,6 +26,7 @@ type SubmitInput struct {
 	Form           map[string]any
 	Refs           []outbox.Ref
 	Urgent         bool
+	Draft          id.ID // of a standing order, that this sends; zero = none
 	IdempotencyKey string
 	draft          *draft
 }
@@ -39,7 +40,7 @@ type Outcome struct {
 }
 
 // Submit opens a request. Refusals: FORM_INVALID (*FormProblems), NOBODY_TO_ASK
-// (*Vacant), NOT_YOUR_UNIT.
+// (*Vacant), NOT_YOUR_UNIT, ALREADY_SENT (of a draft).
 func (s *Service) Submit(ctx context.Context, actor org.Actor, in SubmitInput) (Outcome, error) {
 	now, cal, err := s.now(ctx)
 	if err != nil {
@@ -49,7 +50,7 @@ func (s *Service) Submit(ctx context.Context, actor org.Actor, in SubmitInput) (
 		in.draft = d
 		return raced(store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "submitRequest", in.IdempotencyKey, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
 			r := store.NewReads(tx)
-			submit := s.askSubmit(r, actor, in.Definition, now, cal)
+			submit := s.askSubmit(r, actor, in.Definition, in.Draft, now, cal)
 			if err := r.Run(ctx); err != nil {
 				return Outcome{}, err
 			}
@@ -66,11 +67,11 @@ func (s *Service) AskSubmit(ctx context.Context, r *store.Reads, actor org.Actor
 	if err != nil {
 		return nil, err
 	}
-	return s.askSubmit(r, actor, definition, now, cal), nil
+	return s.askSubmit(r, actor, definition, id.Nil, now, cal), nil
 }
 
-func (s *Service) askSubmit(r *store.Reads, actor org.Actor, definition string, now time.Time, cal *calendar.Calendar) func(context.Context, *store.Tx, SubmitInput) (Outcome, error) {
-	judged, current, owed := org.AskJudge(r, actor, now), s.askCurrent(r, definition), askOwed(r, definition, now)
+func (s *Service) askSubmit(r *store.Reads, actor org.Actor, definition string, draft id.ID, now time.Time, cal *calendar.Calendar) func(context.Context, *store.Tx, SubmitInput) (Outcome, error) {
+	judged, current, owed, sent := org.AskJudge(r, actor, now), s.askCurrent(r, definition), askOwed(r, definition, now), s.askSending(r, draft)
 	return func(ctx context.Context, tx *store.Tx, in SubmitInput) (Outcome, error) {
 		actor, err := judged()
 		if err != nil {
@@ -85,6 +86,9 @@ func (s *Service) askSubmit(r *store.Reads, actor org.Actor, definition string, 
 			return Outcome{}, err
 		}
 		if err := owed(unit); err != nil {
+			return Outcome{}, err
+		}
+		if err := sent(actor, definition); err != nil {
 			return Outcome{}, err
 		}
 		t := &thread{svc: s, tx: tx, def: def, now: now, cal: cal, actor: actor.Person, judge: actor, seat: seat}
@@ -112,6 +116,9 @@ func (t *thread) open(ctx context.Context, in SubmitInput) (Outcome, error) {
 	t.row.Search = store.SearchText(t.row.Title, t.def.Flow.Title.Zh, t.def.Flow.Title.En)
 	if err := t.save("workflow.submit", true); err != nil {
 		return Outcome{}, err
+	}
+	if !in.Draft.IsZero() {
+		t.tx.QueueSQL(`UPDATE occurrence SET state = 'SENT', request_id = ? WHERE id = ?`, t.row.ID, in.Draft)
 	}
 	for _, ref := range in.Refs {
 		outbox.Link(t.tx, ref, t.row.ref(), "asked", t.now)

@@ -514,6 +514,7 @@ type ComplexityRoot struct {
 
 	Mutation struct {
 		AcknowledgeIncident        func(childComplexity int, input model.AcknowledgeIncidentInput) int
+		ActOnRecurrence            func(childComplexity int, input model.ActOnRecurrenceInput) int
 		ActOnRepair                func(childComplexity int, input model.ActOnRepairInput) int
 		ActOnRepairByLink          func(childComplexity int, input model.ActOnRepairByLinkInput) int
 		ActOnTrainingTask          func(childComplexity int, input model.ActOnTrainingTaskInput) int
@@ -538,6 +539,7 @@ type ComplexityRoot struct {
 		CreateHost                 func(childComplexity int, input model.CreateHostInput) int
 		CreateOrganisation         func(childComplexity int, input model.CreateOrganisationInput) int
 		CreatePledge               func(childComplexity int, input model.CreatePledgeInput) int
+		CreateRecurrence           func(childComplexity int, input model.CreateRecurrenceInput) int
 		CreateToken                func(childComplexity int, input model.CreateTokenInput) int
 		DecideTask                 func(childComplexity int, input model.DecideTaskInput) int
 		DecideTasks                func(childComplexity int, input model.DecideTasksInput) int
@@ -594,6 +596,7 @@ type ComplexityRoot struct {
 		TransferTask               func(childComplexity int, input model.TransferTaskInput) int
 		TriageRepair               func(childComplexity int, input model.TriageRepairInput) int
 		UndoDecision               func(childComplexity int, input model.UndoDecisionInput) int
+		UpdateRecurrence           func(childComplexity int, input model.UpdateRecurrenceInput) int
 		VerifyMailbox              func(childComplexity int, input model.VerifyMailboxInput) int
 		WithdrawRequest            func(childComplexity int, input model.WithdrawRequestInput) int
 	}
@@ -627,6 +630,13 @@ type ComplexityRoot struct {
 		Channel func(childComplexity int) int
 		Enabled func(childComplexity int) int
 		Topic   func(childComplexity int) int
+	}
+
+	Occurrence struct {
+		At      func(childComplexity int) int
+		ID      func(childComplexity int) int
+		Request func(childComplexity int) int
+		State   func(childComplexity int) int
 	}
 
 	Organisation struct {
@@ -778,6 +788,9 @@ type ComplexityRoot struct {
 		People             func(childComplexity int, text string, first *int) int
 		Pledges            func(childComplexity int, first *int, after *string) int
 		Purchases          func(childComplexity int, first *int, after *string) int
+		RecurrenceDraft    func(childComplexity int, draft string) int
+		RecurrencePreview  func(childComplexity int, rrule string, start time.Time, shift *model.DateShift, first *int) int
+		Recurrences        func(childComplexity int, ended *bool) int
 		RepairTicketByLink func(childComplexity int, token string) int
 		RepairTickets      func(childComplexity int, first *int, after *string, filter *model.RepairTicketFilter) int
 		RequestSheet       func(childComplexity int, id string) int
@@ -798,6 +811,33 @@ type ComplexityRoot struct {
 		WorkflowReport     func(childComplexity int, key string) int
 		WorkflowVersions   func(childComplexity int, key string) int
 		Workflows          func(childComplexity int) int
+	}
+
+	Recurrence struct {
+		Drafts   func(childComplexity int) int
+		Form     func(childComplexity int) int
+		ID       func(childComplexity int) int
+		Mine     func(childComplexity int) int
+		Next     func(childComplexity int) int
+		Rrule    func(childComplexity int) int
+		Seat     func(childComplexity int) int
+		Shift    func(childComplexity int) int
+		Start    func(childComplexity int) int
+		State    func(childComplexity int) int
+		Title    func(childComplexity int) int
+		Unit     func(childComplexity int) int
+		Workflow func(childComplexity int) int
+	}
+
+	RecurrenceDate struct {
+		At          func(childComplexity int) int
+		DueAt       func(childComplexity int) int
+		Provisional func(childComplexity int) int
+	}
+
+	RecurrencePayload struct {
+		Recurrence func(childComplexity int) int
+		UserErrors func(childComplexity int) int
 	}
 
 	RemoveHostPayload struct {
@@ -3178,6 +3218,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.AcknowledgeIncident(childComplexity, args["input"].(model.AcknowledgeIncidentInput)), true
+	case "Mutation.actOnRecurrence":
+		if e.ComplexityRoot.Mutation.ActOnRecurrence == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_actOnRecurrence_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ActOnRecurrence(childComplexity, args["input"].(model.ActOnRecurrenceInput)), true
 	case "Mutation.actOnRepair":
 		if e.ComplexityRoot.Mutation.ActOnRepair == nil {
 			break
@@ -3442,6 +3493,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreatePledge(childComplexity, args["input"].(model.CreatePledgeInput)), true
+	case "Mutation.createRecurrence":
+		if e.ComplexityRoot.Mutation.CreateRecurrence == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createRecurrence_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateRecurrence(childComplexity, args["input"].(model.CreateRecurrenceInput)), true
 	case "Mutation.createToken":
 		if e.ComplexityRoot.Mutation.CreateToken == nil {
 			break
@@ -4058,6 +4120,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UndoDecision(childComplexity, args["input"].(model.UndoDecisionInput)), true
+	case "Mutation.updateRecurrence":
+		if e.ComplexityRoot.Mutation.UpdateRecurrence == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateRecurrence_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateRecurrence(childComplexity, args["input"].(model.UpdateRecurrenceInput)), true
 	case "Mutation.verifyMailbox":
 		if e.ComplexityRoot.Mutation.VerifyMailbox == nil {
 			break
@@ -4181,6 +4254,31 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.NotificationPreference.Topic(childComplexity), true
+
+	case "Occurrence.at":
+		if e.ComplexityRoot.Occurrence.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Occurrence.At(childComplexity), true
+	case "Occurrence.id":
+		if e.ComplexityRoot.Occurrence.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Occurrence.ID(childComplexity), true
+	case "Occurrence.request":
+		if e.ComplexityRoot.Occurrence.Request == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Occurrence.Request(childComplexity), true
+	case "Occurrence.state":
+		if e.ComplexityRoot.Occurrence.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Occurrence.State(childComplexity), true
 
 	case "Organisation.id":
 		if e.ComplexityRoot.Organisation.ID == nil {
@@ -4860,6 +4958,39 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Purchases(childComplexity, args["first"].(*int), args["after"].(*string)), true
+	case "Query.recurrenceDraft":
+		if e.ComplexityRoot.Query.RecurrenceDraft == nil {
+			break
+		}
+
+		args, err := ec.field_Query_recurrenceDraft_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.RecurrenceDraft(childComplexity, args["draft"].(string)), true
+	case "Query.recurrencePreview":
+		if e.ComplexityRoot.Query.RecurrencePreview == nil {
+			break
+		}
+
+		args, err := ec.field_Query_recurrencePreview_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.RecurrencePreview(childComplexity, args["rrule"].(string), args["start"].(time.Time), args["shift"].(*model.DateShift), args["first"].(*int)), true
+	case "Query.recurrences":
+		if e.ComplexityRoot.Query.Recurrences == nil {
+			break
+		}
+
+		args, err := ec.field_Query_recurrences_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.Recurrences(childComplexity, args["ended"].(*bool)), true
 	case "Query.repairTicketByLink":
 		if e.ComplexityRoot.Query.RepairTicketByLink == nil {
 			break
@@ -5050,6 +5181,117 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Workflows(childComplexity), true
+
+	case "Recurrence.drafts":
+		if e.ComplexityRoot.Recurrence.Drafts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Recurrence.Drafts(childComplexity), true
+	case "Recurrence.form":
+		if e.ComplexityRoot.Recurrence.Form == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Recurrence.Form(childComplexity), true
+	case "Recurrence.id":
+		if e.ComplexityRoot.Recurrence.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Recurrence.ID(childComplexity), true
+	case "Recurrence.mine":
+		if e.ComplexityRoot.Recurrence.Mine == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Recurrence.Mine(childComplexity), true
+	case "Recurrence.next":
+		if e.ComplexityRoot.Recurrence.Next == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Recurrence.Next(childComplexity), true
+	case "Recurrence.rrule":
+		if e.ComplexityRoot.Recurrence.Rrule == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Recurrence.Rrule(childComplexity), true
+	case "Recurrence.seat":
+		if e.ComplexityRoot.Recurrence.Seat == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Recurrence.Seat(childComplexity), true
+	case "Recurrence.shift":
+		if e.ComplexityRoot.Recurrence.Shift == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Recurrence.Shift(childComplexity), true
+	case "Recurrence.start":
+		if e.ComplexityRoot.Recurrence.Start == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Recurrence.Start(childComplexity), true
+	case "Recurrence.state":
+		if e.ComplexityRoot.Recurrence.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Recurrence.State(childComplexity), true
+	case "Recurrence.title":
+		if e.ComplexityRoot.Recurrence.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Recurrence.Title(childComplexity), true
+	case "Recurrence.unit":
+		if e.ComplexityRoot.Recurrence.Unit == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Recurrence.Unit(childComplexity), true
+	case "Recurrence.workflow":
+		if e.ComplexityRoot.Recurrence.Workflow == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Recurrence.Workflow(childComplexity), true
+
+	case "RecurrenceDate.at":
+		if e.ComplexityRoot.RecurrenceDate.At == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RecurrenceDate.At(childComplexity), true
+	case "RecurrenceDate.dueAt":
+		if e.ComplexityRoot.RecurrenceDate.DueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RecurrenceDate.DueAt(childComplexity), true
+	case "RecurrenceDate.provisional":
+		if e.ComplexityRoot.RecurrenceDate.Provisional == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RecurrenceDate.Provisional(childComplexity), true
+
+	case "RecurrencePayload.recurrence":
+		if e.ComplexityRoot.RecurrencePayload.Recurrence == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RecurrencePayload.Recurrence(childComplexity), true
+	case "RecurrencePayload.userErrors":
+		if e.ComplexityRoot.RecurrencePayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.RecurrencePayload.UserErrors(childComplexity), true
 
 	case "RemoveHostPayload.removed":
 		if e.ComplexityRoot.RemoveHostPayload.Removed == nil {
@@ -7580,6 +7822,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
 			graphql.NewInputUnmarshaler("AcknowledgeIncidentInput", ec.unmarshalInputAcknowledgeIncidentInput),
+			graphql.NewInputUnmarshaler("ActOnRecurrenceInput", ec.unmarshalInputActOnRecurrenceInput),
 			graphql.NewInputUnmarshaler("ActOnRepairByLinkInput", ec.unmarshalInputActOnRepairByLinkInput),
 			graphql.NewInputUnmarshaler("ActOnRepairInput", ec.unmarshalInputActOnRepairInput),
 			graphql.NewInputUnmarshaler("ActOnTrainingTaskInput", ec.unmarshalInputActOnTrainingTaskInput),
@@ -7605,6 +7848,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("CreateHostInput", ec.unmarshalInputCreateHostInput),
 			graphql.NewInputUnmarshaler("CreateOrganisationInput", ec.unmarshalInputCreateOrganisationInput),
 			graphql.NewInputUnmarshaler("CreatePledgeInput", ec.unmarshalInputCreatePledgeInput),
+			graphql.NewInputUnmarshaler("CreateRecurrenceInput", ec.unmarshalInputCreateRecurrenceInput),
 			graphql.NewInputUnmarshaler("CreateTokenInput", ec.unmarshalInputCreateTokenInput),
 			graphql.NewInputUnmarshaler("DecideTaskInput", ec.unmarshalInputDecideTaskInput),
 			graphql.NewInputUnmarshaler("DecideTasksInput", ec.unmarshalInputDecideTasksInput),
@@ -7670,6 +7914,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("TransferTaskInput", ec.unmarshalInputTransferTaskInput),
 			graphql.NewInputUnmarshaler("TriageRepairInput", ec.unmarshalInputTriageRepairInput),
 			graphql.NewInputUnmarshaler("UndoDecisionInput", ec.unmarshalInputUndoDecisionInput),
+			graphql.NewInputUnmarshaler("UpdateRecurrenceInput", ec.unmarshalInputUpdateRecurrenceInput),
 			graphql.NewInputUnmarshaler("VerifyMailboxInput", ec.unmarshalInputVerifyMailboxInput),
 			graphql.NewInputUnmarshaler("WithdrawRequestInput", ec.unmarshalInputWithdrawRequestInput),
 		)
@@ -9951,6 +10196,156 @@ extend type Mutation {
   importHolidays(input: ImportHolidaysInput!): ImportHolidaysPayload!
 }
 `, BuiltIn: false},
+	{Name: "../schema/recurring.graphqls", Input: `extend type Query {
+  "The standing orders of your seats, of the units that you lead, and of those whose requests you may read; the newest first, at most 200."
+  recurrences(
+    "Those that are over, too."
+    ended: Boolean = false
+  ): [Recurrence!]!
+  "The next dates of a rule. A wrong rule is refused at the part that is wrong."
+  recurrencePreview(
+    "RRULE of RFC 5545, e.g. FREQ=MONTHLY;BYMONTHDAY=25."
+    rrule: String!
+    start: Time!
+    shift: DateShift = NONE
+    "1 to 10."
+    first: Int = 10
+  ): [RecurrenceDate!]!
+  "The form that a draft of a standing order of yours begins with."
+  recurrenceDraft(draft: ID!): RequestDraft!
+}
+
+extend type Mutation {
+  "Makes a standing order: on each date of its rule a draft waits for whoever holds the seat, who is told of it."
+  createRecurrence(input: CreateRecurrenceInput!): RecurrencePayload!
+  "Replaces what was said of a standing order; drafts that wait stay."
+  updateRecurrence(input: UpdateRecurrenceInput!): RecurrencePayload!
+  "Pauses, resumes or ends a standing order, or skips its next date."
+  actOnRecurrence(input: ActOnRecurrenceInput!): RecurrencePayload!
+}
+
+"What becomes of a date that is no working day."
+enum DateShift {
+  NONE
+  "The working day before it."
+  BEFORE
+  "The working day after it."
+  AFTER
+}
+
+enum RecurrenceState {
+  ACTIVE
+  "No drafts until it is resumed; dates in between are not made up for."
+  PAUSED
+  "By somebody, or because its rule has no date left."
+  ENDED
+}
+
+enum RecurrenceAct {
+  PAUSE
+  RESUME
+  "Leaves the next date out."
+  SKIP
+  END
+}
+
+enum OccurrenceState {
+  "Its draft waits."
+  DUE
+  SENT
+  "The next one is due; its draft can still be sent."
+  MISSED
+  "Left out beforehand."
+  SKIPPED
+}
+
+"A request that a seat makes again and again. It belongs to the seat, whoever holds it."
+type Recurrence {
+  id: ID!
+  title: String!
+  "Key of the workflow."
+  workflow: String!
+  "Code of the unit for which it is asked."
+  unit: String!
+  seat: String!
+  "The fields that every draft begins with; {year}, {month} and {day} become those of its date."
+  form: JSON!
+  "RRULE of RFC 5545."
+  rrule: String!
+  "No date lies before it; its time of day is that of every date."
+  start: Time!
+  shift: DateShift!
+  state: RecurrenceState!
+  "Null unless it is active."
+  next: RecurrenceDate
+  "You may change it and send its drafts."
+  mine: Boolean!
+  "Its newest dates, at most 12."
+  drafts: [Occurrence!]!
+}
+
+type RecurrenceDate {
+  "By the rule."
+  at: Time!
+  "When its draft is made: on a working day, if it is shifted to one."
+  dueAt: Time!
+  "A holiday that is not announced yet may move it."
+  provisional: Boolean!
+}
+
+"One date of a standing order."
+type Occurrence {
+  "For SubmitRequestInput.draft."
+  id: ID!
+  "By the rule."
+  at: Time!
+  state: OccurrenceState!
+  "The request that it was sent as."
+  request: ID
+}
+
+input CreateRecurrenceInput {
+  "At most 200 characters."
+  title: String!
+  "Key of a published workflow."
+  workflow: String!
+  "Code of the seat's unit, or of one above it."
+  unit: String!
+  "A seat that you hold, or one of a unit that you lead."
+  seat: String!
+  "Fields that every draft begins with, without files and personal values; what is missing is filled in each time."
+  form: JSON!
+  "RRULE of RFC 5545: DAILY, WEEKLY, MONTHLY or YEARLY, at most 200 characters."
+  rrule: String!
+  start: Time!
+  shift: DateShift = NONE
+  idempotencyKey: IdempotencyKey!
+}
+
+input UpdateRecurrenceInput {
+  recurrence: ID!
+  "At most 200 characters."
+  title: String!
+  unit: String!
+  seat: String!
+  form: JSON!
+  rrule: String!
+  start: Time!
+  shift: DateShift = NONE
+  idempotencyKey: IdempotencyKey!
+}
+
+input ActOnRecurrenceInput {
+  recurrence: ID!
+  act: RecurrenceAct!
+  idempotencyKey: IdempotencyKey!
+}
+
+type RecurrencePayload {
+  recurrence: Recurrence
+  userErrors: [UserError!]!
+}
+`, BuiltIn: false},
 	{Name: "../schema/repair.graphqls", Input: `enum RepairState {
   SUBMITTED
   TRIAGED
@@ -10788,6 +11183,8 @@ input SubmitRequestInput {
   unit: String!
   form: JSON!
   urgent: Boolean = false
+  "The draft of a standing order that this sends (Occurrence.id)."
+  draft: ID
   idempotencyKey: IdempotencyKey!
 }
 
@@ -11900,6 +12297,20 @@ func (ec *executionContext) childFields_NotificationPreference(ctx context.Conte
 	return nil, fmt.Errorf("no field named %q was found under type NotificationPreference", field.Name)
 }
 
+func (ec *executionContext) childFields_Occurrence(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Occurrence_id(ctx, field)
+	case "at":
+		return ec.fieldContext_Occurrence_at(ctx, field)
+	case "state":
+		return ec.fieldContext_Occurrence_state(ctx, field)
+	case "request":
+		return ec.fieldContext_Occurrence_request(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Occurrence", field.Name)
+}
+
 func (ec *executionContext) childFields_Organisation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -12142,6 +12553,60 @@ func (ec *executionContext) childFields_PurchasePayload(ctx context.Context, fie
 		return ec.fieldContext_PurchasePayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PurchasePayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Recurrence(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Recurrence_id(ctx, field)
+	case "title":
+		return ec.fieldContext_Recurrence_title(ctx, field)
+	case "workflow":
+		return ec.fieldContext_Recurrence_workflow(ctx, field)
+	case "unit":
+		return ec.fieldContext_Recurrence_unit(ctx, field)
+	case "seat":
+		return ec.fieldContext_Recurrence_seat(ctx, field)
+	case "form":
+		return ec.fieldContext_Recurrence_form(ctx, field)
+	case "rrule":
+		return ec.fieldContext_Recurrence_rrule(ctx, field)
+	case "start":
+		return ec.fieldContext_Recurrence_start(ctx, field)
+	case "shift":
+		return ec.fieldContext_Recurrence_shift(ctx, field)
+	case "state":
+		return ec.fieldContext_Recurrence_state(ctx, field)
+	case "next":
+		return ec.fieldContext_Recurrence_next(ctx, field)
+	case "mine":
+		return ec.fieldContext_Recurrence_mine(ctx, field)
+	case "drafts":
+		return ec.fieldContext_Recurrence_drafts(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Recurrence", field.Name)
+}
+
+func (ec *executionContext) childFields_RecurrenceDate(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "at":
+		return ec.fieldContext_RecurrenceDate_at(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_RecurrenceDate_dueAt(ctx, field)
+	case "provisional":
+		return ec.fieldContext_RecurrenceDate_provisional(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RecurrenceDate", field.Name)
+}
+
+func (ec *executionContext) childFields_RecurrencePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "recurrence":
+		return ec.fieldContext_RecurrencePayload_recurrence(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_RecurrencePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type RecurrencePayload", field.Name)
 }
 
 func (ec *executionContext) childFields_RemoveHostPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

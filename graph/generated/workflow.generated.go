@@ -3542,7 +3542,7 @@ func (ec *executionContext) unmarshalInputSubmitRequestInput(ctx context.Context
 		asMap["urgent"] = false
 	}
 
-	fieldsInOrder := [...]string{"workflow", "unit", "form", "urgent", "idempotencyKey"}
+	fieldsInOrder := [...]string{"workflow", "unit", "form", "urgent", "draft", "idempotencyKey"}
 	for _, k := range fieldsInOrder {
 		v, ok := asMap[k]
 		if !ok {
@@ -3577,6 +3577,13 @@ func (ec *executionContext) unmarshalInputSubmitRequestInput(ctx context.Context
 				return it, err
 			}
 			it.Urgent = data
+		case "draft":
+			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("draft"))
+			data, err := ec.unmarshalOID2ᚖstring(ctx, v)
+			if err != nil {
+				return it, err
+			}
+			it.Draft = data
 		case "idempotencyKey":
 			ctx := graphql.WithPathContext(ctx, graphql.NewPathWithField("idempotencyKey"))
 			data, err := ec.unmarshalNIdempotencyKey2string(ctx, v)

@@ -46,6 +46,12 @@ type AcknowledgeIncidentInput struct {
 	IdempotencyKey string  `json:"idempotencyKey"`
 }
 
+type ActOnRecurrenceInput struct {
+	Recurrence     string        `json:"recurrence"`
+	Act            RecurrenceAct `json:"act"`
+	IdempotencyKey string        `json:"idempotencyKey"`
+}
+
 type ActOnRepairByLinkInput struct {
 	// The last part of the ticket's path.
 	Token  string         `json:"token"`
@@ -409,6 +415,24 @@ type CreatePledgeInput struct {
 	// What is promised in return, at most 500 characters.
 	Returns        *string `json:"returns,omitempty"`
 	IdempotencyKey string  `json:"idempotencyKey"`
+}
+
+type CreateRecurrenceInput struct {
+	// At most 200 characters.
+	Title string `json:"title"`
+	// Key of a published workflow.
+	Workflow string `json:"workflow"`
+	// Code of the seat's unit, or of one above it.
+	Unit string `json:"unit"`
+	// A seat that you hold, or one of a unit that you lead.
+	Seat string `json:"seat"`
+	// Fields that every draft begins with, without files and personal values; what is missing is filled in each time.
+	Form any `json:"form"`
+	// RRULE of RFC 5545: DAILY, WEEKLY, MONTHLY or YEARLY, at most 200 characters.
+	Rrule          string     `json:"rrule"`
+	Start          time.Time  `json:"start"`
+	Shift          *DateShift `json:"shift,omitempty"`
+	IdempotencyKey string     `json:"idempotencyKey"`
 }
 
 type CreateTokenInput struct {
@@ -1091,6 +1115,17 @@ type NudgeRequestInput struct {
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
+// One date of a standing order.
+type Occurrence struct {
+	// For SubmitRequestInput.draft.
+	ID string `json:"id"`
+	// By the rule.
+	At    time.Time       `json:"at"`
+	State OccurrenceState `json:"state"`
+	// The request that it was sent as.
+	Request *string `json:"request,omitempty"`
+}
+
 // A sponsor or partner outside.
 type Organisation struct {
 	ID   string           `json:"id"`
@@ -1286,6 +1321,45 @@ type RecordPaperDecisionInput struct {
 	// Its digest: SHA-256 in hexadecimal.
 	ScanSha256     string `json:"scanSha256"`
 	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+// A request that a seat makes again and again. It belongs to the seat, whoever holds it.
+type Recurrence struct {
+	ID    string `json:"id"`
+	Title string `json:"title"`
+	// Key of the workflow.
+	Workflow string `json:"workflow"`
+	// Code of the unit for which it is asked.
+	Unit string `json:"unit"`
+	Seat string `json:"seat"`
+	// The fields that every draft begins with; {year}, {month} and {day} become those of its date.
+	Form any `json:"form"`
+	// RRULE of RFC 5545.
+	Rrule string `json:"rrule"`
+	// No date lies before it; its time of day is that of every date.
+	Start time.Time       `json:"start"`
+	Shift DateShift       `json:"shift"`
+	State RecurrenceState `json:"state"`
+	// Null unless it is active.
+	Next *RecurrenceDate `json:"next,omitempty"`
+	// You may change it and send its drafts.
+	Mine bool `json:"mine"`
+	// Its newest dates, at most 12.
+	Drafts []Occurrence `json:"drafts"`
+}
+
+type RecurrenceDate struct {
+	// By the rule.
+	At time.Time `json:"at"`
+	// When its draft is made: on a working day, if it is shifted to one.
+	DueAt time.Time `json:"dueAt"`
+	// A holiday that is not announced yet may move it.
+	Provisional bool `json:"provisional"`
+}
+
+type RecurrencePayload struct {
+	Recurrence *Recurrence `json:"recurrence,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
 }
 
 type RemoveHostInput struct {
@@ -2007,10 +2081,12 @@ type SubmitRequestInput struct {
 	// Key of a published workflow.
 	Workflow string `json:"workflow"`
 	// Code of the unit for which it is asked.
-	Unit           string `json:"unit"`
-	Form           any    `json:"form"`
-	Urgent         *bool  `json:"urgent,omitempty"`
-	IdempotencyKey string `json:"idempotencyKey"`
+	Unit   string `json:"unit"`
+	Form   any    `json:"form"`
+	Urgent *bool  `json:"urgent,omitempty"`
+	// The draft of a standing order that this sends (Occurrence.id).
+	Draft          *string `json:"draft,omitempty"`
+	IdempotencyKey string  `json:"idempotencyKey"`
 }
 
 type Subscription struct {
@@ -2238,6 +2314,19 @@ func (Unit) IsNode() {}
 type UnitPayload struct {
 	Unit       *Unit       `json:"unit,omitempty"`
 	UserErrors []UserError `json:"userErrors"`
+}
+
+type UpdateRecurrenceInput struct {
+	Recurrence string `json:"recurrence"`
+	// At most 200 characters.
+	Title          string     `json:"title"`
+	Unit           string     `json:"unit"`
+	Seat           string     `json:"seat"`
+	Form           any        `json:"form"`
+	Rrule          string     `json:"rrule"`
+	Start          time.Time  `json:"start"`
+	Shift          *DateShift `json:"shift,omitempty"`
+	IdempotencyKey string     `json:"idempotencyKey"`
 }
 
 // A true paper, and nothing personal.
@@ -2702,6 +2791,66 @@ func (e ContactKind) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// What becomes of a date that is no working day.
+type DateShift string
+
+const (
+	DateShiftNone DateShift = "NONE"
+	// The working day before it.
+	DateShiftBefore DateShift = "BEFORE"
+	// The working day after it.
+	DateShiftAfter DateShift = "AFTER"
+)
+
+var AllDateShift = []DateShift{
+	DateShiftNone,
+	DateShiftBefore,
+	DateShiftAfter,
+}
+
+func (e DateShift) IsValid() bool {
+	switch e {
+	case DateShiftNone, DateShiftBefore, DateShiftAfter:
+		return true
+	}
+	return false
+}
+
+func (e DateShift) String() string {
+	return string(e)
+}
+
+func (e *DateShift) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = DateShift(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid DateShift", str)
+	}
+	return nil
+}
+
+func (e DateShift) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *DateShift) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e DateShift) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 type DeliveryState string
 
 const (
@@ -3000,6 +3149,68 @@ func (e *NotificationChannel) UnmarshalJSON(b []byte) error {
 }
 
 func (e NotificationChannel) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+type OccurrenceState string
+
+const (
+	// Its draft waits.
+	OccurrenceStateDue  OccurrenceState = "DUE"
+	OccurrenceStateSent OccurrenceState = "SENT"
+	// The next one is due; its draft can still be sent.
+	OccurrenceStateMissed OccurrenceState = "MISSED"
+	// Left out beforehand.
+	OccurrenceStateSkipped OccurrenceState = "SKIPPED"
+)
+
+var AllOccurrenceState = []OccurrenceState{
+	OccurrenceStateDue,
+	OccurrenceStateSent,
+	OccurrenceStateMissed,
+	OccurrenceStateSkipped,
+}
+
+func (e OccurrenceState) IsValid() bool {
+	switch e {
+	case OccurrenceStateDue, OccurrenceStateSent, OccurrenceStateMissed, OccurrenceStateSkipped:
+		return true
+	}
+	return false
+}
+
+func (e OccurrenceState) String() string {
+	return string(e)
+}
+
+func (e *OccurrenceState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = OccurrenceState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid OccurrenceState", str)
+	}
+	return nil
+}
+
+func (e OccurrenceState) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *OccurrenceState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e OccurrenceState) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
@@ -3421,6 +3632,125 @@ func (e *PurchaseState) UnmarshalJSON(b []byte) error {
 }
 
 func (e PurchaseState) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+type RecurrenceAct string
+
+const (
+	RecurrenceActPause  RecurrenceAct = "PAUSE"
+	RecurrenceActResume RecurrenceAct = "RESUME"
+	// Leaves the next date out.
+	RecurrenceActSkip RecurrenceAct = "SKIP"
+	RecurrenceActEnd  RecurrenceAct = "END"
+)
+
+var AllRecurrenceAct = []RecurrenceAct{
+	RecurrenceActPause,
+	RecurrenceActResume,
+	RecurrenceActSkip,
+	RecurrenceActEnd,
+}
+
+func (e RecurrenceAct) IsValid() bool {
+	switch e {
+	case RecurrenceActPause, RecurrenceActResume, RecurrenceActSkip, RecurrenceActEnd:
+		return true
+	}
+	return false
+}
+
+func (e RecurrenceAct) String() string {
+	return string(e)
+}
+
+func (e *RecurrenceAct) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = RecurrenceAct(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid RecurrenceAct", str)
+	}
+	return nil
+}
+
+func (e RecurrenceAct) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *RecurrenceAct) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e RecurrenceAct) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+type RecurrenceState string
+
+const (
+	RecurrenceStateActive RecurrenceState = "ACTIVE"
+	// No drafts until it is resumed; dates in between are not made up for.
+	RecurrenceStatePaused RecurrenceState = "PAUSED"
+	// By somebody, or because its rule has no date left.
+	RecurrenceStateEnded RecurrenceState = "ENDED"
+)
+
+var AllRecurrenceState = []RecurrenceState{
+	RecurrenceStateActive,
+	RecurrenceStatePaused,
+	RecurrenceStateEnded,
+}
+
+func (e RecurrenceState) IsValid() bool {
+	switch e {
+	case RecurrenceStateActive, RecurrenceStatePaused, RecurrenceStateEnded:
+		return true
+	}
+	return false
+}
+
+func (e RecurrenceState) String() string {
+	return string(e)
+}
+
+func (e *RecurrenceState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = RecurrenceState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid RecurrenceState", str)
+	}
+	return nil
+}
+
+func (e RecurrenceState) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *RecurrenceState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e RecurrenceState) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

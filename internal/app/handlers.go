@@ -33,6 +33,7 @@ func (a *App) handlers() {
 		workflow.TopicMoved:      a.onMoved,
 		workflow.TopicOwed:       a.onOwed,
 		workflow.TopicUnstaffed:  a.onUnstaffed,
+		workflow.TopicOccurred:   a.onOccurred,
 		workflow.TopicUndone:     a.onUndone,
 		workflow.TopicMismatch:   a.onMismatch,
 		"workflow.changed":       a.onRequest,
@@ -54,6 +55,7 @@ func (a *App) handlers() {
 	r.Handle(workflow.TopicRefresh, "workflow", a.Workflow.OnRefresh)
 	r.Handle(workflow.TopicStaffing, "workflow", a.Workflow.OnStaffing)
 	r.Handle("workflow.deadline", "workflow", a.Workflow.OnDeadline)
+	r.Handle(workflow.TopicRecurs, "workflow", a.Workflow.OnRecurs)
 	r.Handle(workflow.TopicAmended, "workflow", a.Workflow.OnAmended)
 	r.Handle(calendar.TopicChanged, calendarConsumer, a.Workflow.OnCalendarChanged)
 	r.Handle(workflow.TopicReschedule, "workflow", a.Workflow.OnReschedule)

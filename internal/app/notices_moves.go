@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"strings"
 
 	"kelian/internal/id"
 	"kelian/internal/outbox"
@@ -98,6 +99,36 @@ func (a *App) onUnstaffed(ctx context.Context, d outbox.Delivery) error {
 		for _, k := range keepers {
 			notify.Put(tx, notify.Message{Topic: "workflow.unstaffed", To: k.Person, Ref: outbox.Ref{Kind: workflow.RefVersion, ID: p.Version}, At: now,
 				Path: "/workflows", Params: map[string]string{"title.zh": p.Title.Zh, "title.en": p.Title.En, "what.zh": p.Zh, "what.en": p.En}})
+		}
+		return nil
+	})
+}
+
+// onOccurred tells those who hold the seat of a standing order that a draft
+// waits; where nobody holds it, those who lead its unit.
+func (a *App) onOccurred(ctx context.Context, d outbox.Delivery) error {
+	var p workflow.OccurredPayload
+	if err := d.Decode(&p); err != nil {
+		return err
+	}
+	return a.inDelivery(ctx, d, func(ctx context.Context, tx *store.Tx) error {
+		now := a.Clock.Now()
+		unit := p.Seat[:strings.LastIndexByte(p.Seat, '.')]
+		r := store.NewReads(tx)
+		read := org.AskHolders(r, now, p.Seat, unit+"."+string(org.Head), unit+"."+string(org.Chair))
+		if err := r.Run(ctx); err != nil {
+			return err
+		}
+		told := map[id.ID]bool{}
+		list := read()
+		for _, h := range list {
+			if told[h.Person] || list[0].Seat == p.Seat && h.Seat != p.Seat {
+				continue
+			}
+			told[h.Person] = true
+			notify.Put(tx, notify.Message{Topic: "workflow.recurring", To: h.Person, Ref: outbox.Ref{Kind: workflow.RefRecurrence, ID: p.Recurrence}, At: now,
+				Path:   "/requests/new/" + p.Definition + "?draft=" + p.Occurrence.TypeID(workflow.RefOccurrence),
+				Params: map[string]string{"title.zh": p.Title, "title.en": p.Title, "until": a.local(p.At)}})
 		}
 		return nil
 	})

@@ -65,13 +65,13 @@ const (
 // Kept lists the tables that forget nothing, and why.
 var Kept = map[string]string{
 	"audit": record, "audit_seal": record, "audit_checkpoint": record, "link": record,
-	"definition": record, "version": record, "request": record, "revision": record, "task": record, "decision": record, "event": record, "watcher": record, "close_out": record, "used_once": record,
+	"definition": record, "version": record, "request": record, "revision": record, "task": record, "decision": record, "event": record, "watcher": record, "close_out": record, "used_once": record, "occurrence": record,
 	"ticket": record, "ticket_entry": record, "assignment": record,
 	"purchase": record, "purchase_line": record, "seal_use": record, "pledge": record, "ledger_entry": record, "thanks": record,
 	"training_session": record, "training_task": record, "incident": record, "incident_node": record,
 	"person": record, "tenure": record, "delegation": record, "consent": record, "rights_request": record,
 	"organisation": record, "sponsor_contact": record,
-	"unit": settings, "seat": settings, "portfolio": settings, "liaison": settings, "setting": settings,
+	"unit": settings, "seat": settings, "portfolio": settings, "liaison": settings, "setting": settings, "recurrence": settings,
 	"item": settings, "place": settings, "course": settings, "workload": settings,
 	"host": settings, "host_building": settings, "host_need": settings, "host_check": settings,
 	"counter": "one row per series of numbers and year", "vantage": "one row per place that probes",

@@ -221,6 +221,41 @@ CREATE INDEX decision_link_request ON decision_link (request_id);
 --bun:split
 CREATE INDEX decision_link_person ON decision_link (person);
 --bun:split
+CREATE TABLE recurrence (
+    id uuid PRIMARY KEY,
+    definition text COLLATE "C" NOT NULL REFERENCES definition (key),
+    unit text COLLATE "C" NOT NULL REFERENCES unit (code),
+    seat text COLLATE "C" NOT NULL REFERENCES seat (name),
+    title text COLLATE "C" NOT NULL CHECK (length(title) BETWEEN 1 AND 200),
+    form text COLLATE "C" NOT NULL,
+    rule text COLLATE "C" NOT NULL CHECK (length(rule) BETWEEN 1 AND 200),
+    start_at timestamptz NOT NULL,
+    shift text COLLATE "C" NOT NULL CHECK (shift IN ('NONE', 'BEFORE', 'AFTER')),
+    state text COLLATE "C" NOT NULL CHECK (state IN ('ACTIVE', 'PAUSED', 'ENDED')),
+    next_at timestamptz, -- by the rule
+    next_due timestamptz, -- on a working day, if it is to be one
+    created_by uuid NOT NULL REFERENCES person (id),
+    created_at timestamptz NOT NULL,
+    changed_at timestamptz NOT NULL,
+    CHECK ((next_at IS NOT NULL) = (state = 'ACTIVE')),
+    CHECK ((next_due IS NOT NULL) = (state = 'ACTIVE'))
+);
+--bun:split
+CREATE INDEX recurrence_seat ON recurrence (seat) WHERE state <> 'ENDED';
+--bun:split
+CREATE INDEX recurrence_person ON recurrence (created_by);
+--bun:split
+CREATE TABLE occurrence (
+    id uuid PRIMARY KEY,
+    recurrence_id uuid NOT NULL REFERENCES recurrence (id),
+    at timestamptz NOT NULL, -- by the rule
+    state text COLLATE "C" NOT NULL CHECK (state IN ('DUE', 'SENT', 'MISSED', 'SKIPPED')),
+    request_id uuid UNIQUE REFERENCES request (id),
+    opened_at timestamptz NOT NULL,
+    UNIQUE (recurrence_id, at),
+    CHECK ((request_id IS NOT NULL) = (state = 'SENT'))
+);
+--bun:split
 CREATE FUNCTION workflow_refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '% is append-only', TG_TABLE_NAME; END $$;
 --bun:split
 CREATE TRIGGER event_frozen BEFORE UPDATE OR DELETE ON event FOR EACH ROW EXECUTE FUNCTION workflow_refuse();

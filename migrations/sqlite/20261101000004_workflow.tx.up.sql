@@ -221,6 +221,41 @@ CREATE INDEX decision_link_request ON decision_link (request_id);
 --bun:split
 CREATE INDEX decision_link_person ON decision_link (person);
 --bun:split
+CREATE TABLE recurrence (
+    id TEXT PRIMARY KEY,
+    definition TEXT NOT NULL REFERENCES definition (key),
+    unit TEXT NOT NULL REFERENCES unit (code),
+    seat TEXT NOT NULL REFERENCES seat (name),
+    title TEXT NOT NULL CHECK (length(title) BETWEEN 1 AND 200),
+    form TEXT NOT NULL,
+    rule TEXT NOT NULL CHECK (length(rule) BETWEEN 1 AND 200),
+    start_at TIMESTAMP NOT NULL,
+    shift TEXT NOT NULL CHECK (shift IN ('NONE', 'BEFORE', 'AFTER')),
+    state TEXT NOT NULL CHECK (state IN ('ACTIVE', 'PAUSED', 'ENDED')),
+    next_at TIMESTAMP, -- by the rule
+    next_due TIMESTAMP, -- on a working day, if it is to be one
+    created_by TEXT NOT NULL REFERENCES person (id),
+    created_at TIMESTAMP NOT NULL,
+    changed_at TIMESTAMP NOT NULL,
+    CHECK ((next_at IS NOT NULL) = (state = 'ACTIVE')),
+    CHECK ((next_due IS NOT NULL) = (state = 'ACTIVE'))
+);
+--bun:split
+CREATE INDEX recurrence_seat ON recurrence (seat) WHERE state <> 'ENDED';
+--bun:split
+CREATE INDEX recurrence_person ON recurrence (created_by);
+--bun:split
+CREATE TABLE occurrence (
+    id TEXT PRIMARY KEY,
+    recurrence_id TEXT NOT NULL REFERENCES recurrence (id),
+    at TIMESTAMP NOT NULL, -- by the rule
+    state TEXT NOT NULL CHECK (state IN ('DUE', 'SENT', 'MISSED', 'SKIPPED')),
+    request_id TEXT UNIQUE REFERENCES request (id),
+    opened_at TIMESTAMP NOT NULL,
+    UNIQUE (recurrence_id, at),
+    CHECK ((request_id IS NOT NULL) = (state = 'SENT'))
+);
+--bun:split
 CREATE TRIGGER event_frozen_update BEFORE UPDATE ON event BEGIN SELECT RAISE(ABORT, 'event is append-only'); END;
 --bun:split
 CREATE TRIGGER event_frozen_delete BEFORE DELETE ON event BEGIN SELECT RAISE(ABORT, 'event is append-only'); END;
