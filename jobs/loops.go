@@ -83,36 +83,67 @@ type Keep struct {
 	What          string // for the operators' guide
 	For           time.Duration
 	Business      bool // the column holds business time, not the database's
+	// Unix says that the column holds business time in Unix seconds. A table
+	// that PostgreSQL keeps in parts is such a one, and its parts are dropped
+	// whole.
+	Unix bool
+	// Until gives the moment before which rows may go at all; nil = any.
+	Until func(ctx context.Context, db *store.DB) (time.Time, error)
 }
 
 const retentionBatch = 2000
 
-// Forget runs the list once and says how many rows went; each batch is a
-// transaction of its own. A table that fails keeps none of the others waiting.
+// Forget runs the list once and says how many rows went, a dropped part counted
+// as one; each batch is a transaction of its own. A table that fails keeps none
+// of the others waiting.
 func Forget(ctx context.Context, db *store.DB, now time.Time, list []Keep) (int64, error) {
 	var total int64
 	var errs []error
 	for _, k := range list {
-		for {
-			n, err := forgetBatch(ctx, db, now, k)
-			total += n
-			if err != nil {
-				errs = append(errs, fmt.Errorf("%s: %w", k.Table, err))
-			}
-			if n < retentionBatch {
-				break
-			}
+		n, err := k.forget(ctx, db, now)
+		total += n
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", k.Table, err))
 		}
 	}
 	return total, errors.Join(errs...)
 }
 
-func forgetBatch(ctx context.Context, db *store.DB, now time.Time, k Keep) (int64, error) {
+func (k Keep) forget(ctx context.Context, db *store.DB, now time.Time) (total int64, err error) {
+	before := now.Add(-k.For)
+	if k.Until != nil {
+		until, err := k.Until(ctx, db)
+		if err != nil {
+			return 0, err
+		}
+		if until.Before(before) {
+			before = until
+		}
+	}
+	if p, ok := store.PartitionOf(k.Table); ok && db.Postgres() {
+		if total, err = store.DropPartitions(ctx, db, p, before); err != nil {
+			return total, err
+		}
+		k.Table = p.Rest()
+	}
+	for {
+		n, err := forgetBatch(ctx, db, before, k)
+		total += n
+		if err != nil || n < retentionBatch {
+			return total, err
+		}
+	}
+}
+
+func forgetBatch(ctx context.Context, db *store.DB, before time.Time, k Keep) (int64, error) {
 	return store.InTx(ctx, db, store.Internal("retention"), func(ctx context.Context, tx *store.Tx) (int64, error) {
 		pick := tx.NewSelect().Table(k.Table).ColumnExpr(rowKey(db)).OrderExpr(k.Column).Limit(retentionBatch)
-		if k.Business {
-			pick = pick.Where(k.Column+" < ?", now.Add(-k.For))
-		} else {
+		switch {
+		case k.Unix:
+			pick = pick.Where(k.Column+" < ?", before.Unix())
+		case k.Business:
+			pick = pick.Where(k.Column+" < ?", before)
+		default:
 			pick = pick.Where(k.Column+" < ?", db.Ago(k.For))
 		}
 		if k.Where != "" {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"kelian/jobs"
+	"kelian/netmon"
 )
 
 const (
@@ -30,7 +31,11 @@ var Retention = []jobs.Keep{
 	{What: "decision links", Table: "decision_link", Column: "expires_at", For: 90 * day, Business: true},
 	{What: "released reservations", Table: "reservation", Column: "released_at", Where: "state = 'RELEASED'", For: aYear, Business: true},
 	{What: "absences", Table: "absence", Column: "until_at", For: aYear, Business: true},
-	{What: "rounds of the monitor", Table: "round", Column: "at", For: 7 * day, Business: true},
+	{What: "rounds of the monitor, once they stand in the history", Table: "round", Column: "epoch", For: 2 * day, Unix: true, Until: netmon.Transposed},
+	{What: "history of checks: every sample", Table: "history_block", Column: "hour", For: 30 * day, Unix: true},
+	{What: "history of checks: figures of hours", Table: "history_hour", Column: "hour", For: aYear, Unix: true},
+	{What: "history of checks: figures of days", Table: "history_day", Column: "day", For: 5 * 365 * day, Unix: true},
+	{What: "minutes in which the network was watched", Table: "history_mark", Column: "start", For: aYear, Unix: true},
 	{What: "transitions of hosts that led to no incident", Table: "transition", Column: "at", Business: true, For: aYear,
 		Where: "NOT EXISTS (SELECT 1 FROM link WHERE link.from_id = transition.id)"},
 	{What: "windows of maintenance", Table: "maintenance", Column: "until_at", For: aYear, Business: true},

@@ -22,7 +22,7 @@ func tables(t *testing.T, db *store.DB) []string {
 	t.Helper()
 	query := `SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' AND name NOT LIKE 'bun_%'`
 	if db.Postgres() {
-		query = `SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' AND table_name NOT LIKE 'bun_%'`
+		query = `SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition AND relname NOT LIKE 'bun_%'`
 	}
 	var names []string
 	if err := db.R.NewRaw(query).Scan(context.Background(), &names); err != nil {
@@ -99,6 +99,55 @@ func TestRetentionForgetsMessagesWithTheirDeliveries(t *testing.T) {
 			if err := db.R.NewRaw(`SELECT count(*) FROM `+table).Scan(ctx, &n); err != nil || n != want { //nolint:gosec // a fixed name
 				t.Errorf("%s: %d rows are left, want %d: %v", table, n, want, err)
 			}
+		}
+	})
+}
+
+// Old rounds go, on PostgreSQL in whole days, but not before they stand in the
+// history; what no part holds goes by rows; what is young can be read.
+func TestOldPartsGo(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		ctx, first := context.Background(), testkit.Start.Truncate(24*time.Hour)
+		if err := store.MakePartitions(ctx, db, first, first.AddDate(0, 0, 3)); err != nil {
+			t.Fatal(err)
+		}
+		exec := func(query string, args ...any) {
+			t.Helper()
+			if _, err := db.Bun().NewRaw(query, args...).Exec(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for d := range 4 { // the last day has no part of its own
+			for h := range 2 {
+				at := first.AddDate(0, 0, d).Add(time.Duration(h) * time.Hour)
+				exec(`INSERT INTO round (vantage, shard, epoch, owner, healthy, mode, sent, received, lost, drops, dropped, began_ms, took_ms, payload, at)
+					VALUES ('main', 0, ?, 'x', TRUE, 'raw', 0, 0, 0, 0, 0, 0, 0, ?, ?)`, at.Unix(), []byte{1}, at)
+				exec(`INSERT INTO history_block (number, vantage, hour, rounds, block) VALUES (1, 'main', ?, 1, ?)`, at.Unix(), []byte{1})
+			}
+		}
+		left := func(table string) (n int) {
+			t.Helper()
+			if err := db.R.NewRaw(`SELECT count(*) FROM `+table).Scan(ctx, &n); err != nil { //nolint:gosec // a fixed name
+				t.Fatal(err)
+			}
+			return n
+		}
+		forget := func(now time.Time) {
+			t.Helper()
+			if _, err := jobs.Forget(ctx, db, now, app.Retention); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if forget(first.AddDate(0, 0, 4)); left("round") != 8 {
+			t.Fatalf("%d rounds are left; they stand in no history yet", left("round"))
+		}
+		exec(`INSERT INTO counter (name, value) VALUES ('netmon.history', ?)`, first.AddDate(0, 0, 5).Unix())
+		if forget(first.AddDate(0, 0, 4)); left("round") != 4 || left("history_block") != 8 {
+			t.Fatalf("%d rounds of 4 and %d blocks of 8 are left", left("round"), left("history_block"))
+		}
+		forget(first.AddDate(0, 0, 32))
+		if left("round") != 0 || left("history_block") != 4 {
+			t.Fatalf("%d rounds of none and %d blocks of 4 are left", left("round"), left("history_block"))
 		}
 	})
 }

@@ -141,6 +141,7 @@ func (a *App) Run(ctx context.Context, roles []string) error {
 		loop(jobs.Relay{DB: a.DB, Clock: a.Clock, Redis: a.Queue, Log: a.Log, Timing: a.options.Timing}.Run)
 		loop(jobs.Sealer{DB: a.DB, Clock: a.Clock, Log: a.Log, Signer: signer(a.Config), Dir: a.Config.DataDir + "/checkpoints"}.Run)
 		loop(func(ctx context.Context) { jobs.RunRetention(ctx, a.DB, a.Clock, a.Log, Retention) })
+		loop(netmon.NewHistorian(a.DB, a.Clock, netmon.HistorianOptions{Location: a.Config.Timezone, Log: a.Log}).Run)
 		loop(a.purge)
 		loop(a.refold)
 	}

@@ -35,6 +35,11 @@ func restoreTable(ctx context.Context, tx *Tx, name string, t *dumpedTable) erro
 	overriding := ""
 	if tx.DB.Postgres() {
 		overriding = "OVERRIDING SYSTEM VALUE "
+		if p, ok := PartitionOf(name); ok {
+			if err := p.roomFor(ctx, tx, t.integers(p.Column)); err != nil {
+				return err
+			}
+		}
 	}
 	for chunk := range slices.Chunk(t.rows, restoreChunk) {
 		var b []byte
@@ -72,6 +77,19 @@ func restoreTable(ctx context.Context, tx *Tx, name string, t *dumpedTable) erro
 		}
 	}
 	return nil
+}
+
+// integers are the values of a column.
+func (t *dumpedTable) integers(column string) (out []int64) {
+	i := slices.Index(t.columns, column)
+	for _, row := range t.rows {
+		if n, ok := row[i].(json.Number); ok {
+			if v, err := n.Int64(); err == nil {
+				out = append(out, v)
+			}
+		}
+	}
+	return out
 }
 
 // restored gives a value of the archive the type that the column wants.
@@ -115,7 +133,7 @@ func tableNames(ctx context.Context, q bun.IDB, db *DB) ([]string, error) {
 	var all []string
 	var err error
 	if db.Postgres() {
-		err = q.NewRaw(`SELECT table_name FROM information_schema.tables WHERE table_schema = current_schema() AND table_type = 'BASE TABLE' ORDER BY 1`).Scan(ctx, &all)
+		err = q.NewRaw(`SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') AND NOT relispartition ORDER BY 1`).Scan(ctx, &all)
 	} else {
 		err = q.NewRaw(`SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY 1`).Scan(ctx, &all)
 	}

@@ -100,11 +100,65 @@ CREATE TABLE round (
     at timestamptz NOT NULL,
     PRIMARY KEY (vantage, shard, epoch),
     CHECK (healthy = (fault = ''))
-);
+) PARTITION BY RANGE (epoch);
+--bun:split
+CREATE TABLE round_default PARTITION OF round DEFAULT;
 --bun:split
 CREATE INDEX round_epoch ON round (epoch);
 --bun:split
-CREATE INDEX round_at ON round (at);
+CREATE TABLE history_block (
+    number bigint NOT NULL,
+    vantage text COLLATE "C" NOT NULL,
+    hour bigint NOT NULL,
+    rounds integer NOT NULL,
+    block bytea NOT NULL,
+    PRIMARY KEY (number, hour, vantage)
+) PARTITION BY RANGE (hour);
+--bun:split
+CREATE TABLE history_block_default PARTITION OF history_block DEFAULT;
+--bun:split
+CREATE TABLE history_hour (
+    number bigint NOT NULL,
+    vantage text COLLATE "C" NOT NULL,
+    hour bigint NOT NULL,
+    rounds integer NOT NULL,
+    samples integer NOT NULL,
+    lost integer NOT NULL,
+    failed integer NOT NULL,
+    missing integer NOT NULL,
+    low_us bigint NOT NULL,
+    high_us bigint NOT NULL,
+    sketch bytea NOT NULL,
+    PRIMARY KEY (number, hour, vantage)
+) PARTITION BY RANGE (hour);
+--bun:split
+CREATE TABLE history_hour_default PARTITION OF history_hour DEFAULT;
+--bun:split
+CREATE TABLE history_day (
+    number bigint NOT NULL,
+    vantage text COLLATE "C" NOT NULL,
+    day bigint NOT NULL,
+    rounds integer NOT NULL,
+    samples integer NOT NULL,
+    lost integer NOT NULL,
+    failed integer NOT NULL,
+    missing integer NOT NULL,
+    low_us bigint NOT NULL,
+    high_us bigint NOT NULL,
+    sketch bytea NOT NULL,
+    PRIMARY KEY (number, day, vantage)
+) PARTITION BY RANGE (day);
+--bun:split
+CREATE TABLE history_day_default PARTITION OF history_day DEFAULT;
+--bun:split
+CREATE TABLE history_mark (
+    span text COLLATE "C" NOT NULL CHECK (span IN ('HOUR', 'DAY')),
+    start bigint NOT NULL,
+    vantage text COLLATE "C" NOT NULL,
+    rounds bigint NOT NULL,
+    minutes bigint NOT NULL,
+    PRIMARY KEY (span, start, vantage)
+);
 --bun:split
 CREATE TABLE judge_state (
     name text COLLATE "C" PRIMARY KEY,

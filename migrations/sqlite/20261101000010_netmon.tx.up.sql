@@ -104,7 +104,59 @@ CREATE TABLE round (
 --bun:split
 CREATE INDEX round_epoch ON round (epoch);
 --bun:split
-CREATE INDEX round_at ON round (at);
+CREATE TABLE history_block (
+    number INTEGER NOT NULL,
+    vantage TEXT NOT NULL,
+    hour INTEGER NOT NULL,
+    rounds INTEGER NOT NULL,
+    block BLOB NOT NULL,
+    PRIMARY KEY (number, hour, vantage)
+);
+--bun:split
+CREATE INDEX history_block_hour ON history_block (hour);
+--bun:split
+CREATE TABLE history_hour (
+    number INTEGER NOT NULL,
+    vantage TEXT NOT NULL,
+    hour INTEGER NOT NULL,
+    rounds INTEGER NOT NULL,
+    samples INTEGER NOT NULL,
+    lost INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    missing INTEGER NOT NULL,
+    low_us INTEGER NOT NULL,
+    high_us INTEGER NOT NULL,
+    sketch BLOB NOT NULL,
+    PRIMARY KEY (number, hour, vantage)
+);
+--bun:split
+CREATE INDEX history_hour_hour ON history_hour (hour);
+--bun:split
+CREATE TABLE history_day (
+    number INTEGER NOT NULL,
+    vantage TEXT NOT NULL,
+    day INTEGER NOT NULL,
+    rounds INTEGER NOT NULL,
+    samples INTEGER NOT NULL,
+    lost INTEGER NOT NULL,
+    failed INTEGER NOT NULL,
+    missing INTEGER NOT NULL,
+    low_us INTEGER NOT NULL,
+    high_us INTEGER NOT NULL,
+    sketch BLOB NOT NULL,
+    PRIMARY KEY (number, day, vantage)
+);
+--bun:split
+CREATE INDEX history_day_day ON history_day (day);
+--bun:split
+CREATE TABLE history_mark (
+    span TEXT NOT NULL CHECK (span IN ('HOUR', 'DAY')),
+    start INTEGER NOT NULL,
+    vantage TEXT NOT NULL,
+    rounds INTEGER NOT NULL,
+    minutes INTEGER NOT NULL,
+    PRIMARY KEY (span, start, vantage)
+);
 --bun:split
 CREATE TABLE judge_state (
     name TEXT PRIMARY KEY,

@@ -41,26 +41,27 @@ type Sample struct {
 	Attempts []judge.Attempt // in the order in which they count; After is not kept
 }
 
-// A block is a version byte, the regular distance between samples in seconds,
-// and a token for each sample:
+// A block is a version byte and a token for each sample:
 //
 //	0x00–0xbf  one answered attempt at the regular distance; the low bits are
 //	           the change of the bucket since the latest answer, plus 96
-//	0xc0–0xc7  any other sample; bit 0: the distance follows, bit 1: it was not
-//	           asked for itself, bit 2: the count of attempts follows; then for
-//	           each attempt its outcome and, for an answer, its bucket
+//	0xc0–0xcf  any other sample; bit 0: the distance in seconds follows, bit 1:
+//	           it was not asked for itself, bit 2: the count of attempts
+//	           follows, bit 3: this distance is the regular one from here on;
+//	           then for each attempt its outcome and, for an answer, its bucket
 //	0xff       the sample before, as often as the number says
 //
-// Numbers are unsigned varints.
+// Numbers are unsigned varints. The first distance is that from a second before
+// the hour; the first regular one is a second.
 const (
-	version    = 1
-	centre     = 96
-	tokenLong  = 0xc0
-	tokenRun   = 0xff
-	irregular  = 1
-	unasked    = 2
-	several    = 4
-	shortestIn = 3 // equal samples that are worth a run
+	version   = 1
+	centre    = 96
+	tokenLong = 0xc0
+	tokenRun  = 0xff
+	irregular = 1
+	unasked   = 2
+	several   = 4
+	adopt     = 8
 )
 
 // maxBucket is that of the longest duration.
@@ -99,82 +100,71 @@ func valueOf(bucket int) time.Duration {
 // Rounded is the round-trip time as a block gives it back.
 func Rounded(rtt time.Duration) time.Duration { return valueOf(bucketOf(rtt)) }
 
-// Encode makes a block of samples in the order of their times.
-func Encode(samples []Sample) ([]byte, error) {
-	e := encoder{gap: gapOf(samples)}
-	e.out = binary.AppendUvarint([]byte{version}, uint64(e.gap))
-	e.at = -e.gap
-	for i := 0; i < len(samples); i++ {
-		s := samples[i]
-		if s.At < 0 || s.At >= Span || i > 0 && s.At <= e.at || len(s.Attempts) == 0 || len(s.Attempts) > MaxAttempts {
-			return nil, fmt.Errorf("history: sample %d is not one: %d s, %d attempts", i, s.At, len(s.Attempts))
-		}
-		if n := e.run(samples[i:]); i > 0 && n >= shortestIn {
-			e.out = binary.AppendUvarint(append(e.out, tokenRun), uint64(n))
-			e.at += n * e.gap
-			i += n - 1
-			continue
-		}
-		e.sample(s)
-	}
-	return e.out, nil
-}
-
-// gapOf is the commonest distance between neighbours.
-func gapOf(samples []Sample) int {
-	var distances []int
-	for i := 1; i < len(samples); i++ {
-		distances = append(distances, samples[i].At-samples[i-1].At)
-	}
-	slices.Sort(distances)
-	best, most := 1, 0
-	for i := 0; i < len(distances); {
-		n := i
-		for n < len(distances) && distances[n] == distances[i] {
-			n++
-		}
-		if n-i > most && distances[i] > 0 {
-			best, most = distances[i], n-i
-		}
-		i = n
-	}
-	return min(best, Span)
-}
-
-type encoder struct {
+// Builder makes a block of samples in the order of their times. The zero value
+// is an empty one.
+type Builder struct {
 	out    []byte
-	gap    int
-	at     int // of the sample before
+	gap    int // regular distance
+	odd    int // the latest distance that was not regular
+	at     int // of the sample before, plus 1
 	bucket int // of the latest answer
 	before Sample
+	again  int // times that the sample before came again and is not written
 }
 
-// run counts how many samples from here on are the one before again.
-func (e *encoder) run(next []Sample) int {
-	n := 0
-	for n < len(next) && next[n].At == e.at+(n+1)*e.gap && next[n].Asked == e.before.Asked && slices.EqualFunc(next[n].Attempts, e.before.Attempts, same) {
-		n++
+// Add appends a sample.
+func (b *Builder) Add(s Sample) error {
+	if b.out == nil {
+		b.out, b.gap = []byte{version}, 1
 	}
-	return n
+	distance := s.At + 1 - b.at
+	if s.At < 0 || s.At >= Span || distance <= 0 || len(s.Attempts) == 0 || len(s.Attempts) > MaxAttempts {
+		return fmt.Errorf("history: this is no sample after %d s: %d s, %d attempts", b.at-1, s.At, len(s.Attempts))
+	}
+	if b.at > 0 && distance == b.gap && s.Asked == b.before.Asked && slices.EqualFunc(s.Attempts, b.before.Attempts, same) {
+		b.again++
+		b.at = s.At + 1
+		return nil
+	}
+	b.flush()
+	b.sample(s, distance)
+	b.at, b.before = s.At+1, s
+	return nil
+}
+
+// Bytes gives the block so far; nil when it is empty.
+func (b *Builder) Bytes() []byte {
+	b.flush()
+	return b.out
+}
+
+func (b *Builder) flush() {
+	if b.again > 0 {
+		b.out = binary.AppendUvarint(append(b.out, tokenRun), uint64(b.again))
+	}
+	b.again = 0
 }
 
 func same(a, b judge.Attempt) bool {
 	return a.Outcome == b.Outcome && (a.Outcome != judge.Reply || bucketOf(a.RTT) == bucketOf(b.RTT))
 }
 
-func (e *encoder) sample(s Sample) {
-	regular := s.At == e.at+e.gap
-	if a := s.Attempts[0]; regular && s.Asked && len(s.Attempts) == 1 && a.Outcome == judge.Reply {
-		if d := bucketOf(a.RTT) - e.bucket + centre; d >= 0 && d < tokenLong {
-			e.out = append(e.out, byte(d))
-			e.bucket += d - centre
-			e.at, e.before = s.At, s
+func (b *Builder) sample(s Sample, distance int) {
+	if a := s.Attempts[0]; distance == b.gap && s.Asked && len(s.Attempts) == 1 && a.Outcome == judge.Reply {
+		if d := bucketOf(a.RTT) - b.bucket + centre; d >= 0 && d < tokenLong {
+			b.out = append(b.out, byte(d))
+			b.bucket += d - centre
 			return
 		}
 	}
 	token := byte(tokenLong)
-	if !regular {
+	if distance != b.gap {
 		token |= irregular
+		if distance == b.odd {
+			token |= adopt
+			b.gap = distance
+		}
+		b.odd = distance
 	}
 	if !s.Asked {
 		token |= unasked
@@ -182,35 +172,29 @@ func (e *encoder) sample(s Sample) {
 	if len(s.Attempts) > 1 {
 		token |= several
 	}
-	e.out = append(e.out, token)
-	if !regular {
-		e.out = binary.AppendUvarint(e.out, uint64(s.At-e.at))
+	b.out = append(b.out, token)
+	if token&irregular != 0 {
+		b.out = binary.AppendUvarint(b.out, uint64(distance))
 	}
 	if len(s.Attempts) > 1 {
-		e.out = binary.AppendUvarint(e.out, uint64(len(s.Attempts)))
+		b.out = binary.AppendUvarint(b.out, uint64(len(s.Attempts)))
 	}
 	for _, a := range s.Attempts {
-		e.out = append(e.out, byte(max(0, slices.Index(outcomes[:], a.Outcome))))
+		b.out = append(b.out, byte(max(0, slices.Index(outcomes[:], a.Outcome))))
 		if a.Outcome == judge.Reply {
-			e.bucket = bucketOf(a.RTT)
-			e.out = binary.AppendUvarint(e.out, uint64(e.bucket))
+			b.bucket = bucketOf(a.RTT)
+			b.out = binary.AppendUvarint(b.out, uint64(b.bucket))
 		}
 	}
-	e.at, e.before = s.At, s
 }
 
 // Decode reads a block. Whatever the bytes are, it gives at most Span samples;
 // repeated ones share their attempts.
 func Decode(raw []byte) ([]Sample, error) {
-	if len(raw) < 2 || raw[0] != version {
+	if len(raw) == 0 || raw[0] != version {
 		return nil, fmt.Errorf("%w: version", errBlock)
 	}
-	d := decoder{rest: raw[1:]}
-	d.gap = d.number(Span)
-	if d.bad || d.gap == 0 {
-		return nil, errBlock
-	}
-	d.at = -d.gap
+	d := decoder{rest: raw[1:], gap: 1, at: -1}
 	for len(d.rest) > 0 && !d.bad {
 		d.token()
 	}
@@ -260,7 +244,7 @@ func (d *decoder) token() {
 		for before := d.out[len(d.out)-1]; n > 0 && !d.bad; n-- {
 			d.add(d.gap, before)
 		}
-	case t <= tokenLong|irregular|unasked|several:
+	case t <= tokenLong|irregular|unasked|several|adopt:
 		d.long(t)
 	default:
 		d.bad = true
@@ -270,12 +254,15 @@ func (d *decoder) token() {
 func (d *decoder) long(t byte) {
 	distance, n := d.gap, 1
 	if t&irregular != 0 {
-		distance = d.number(2 * Span)
+		distance = d.number(Span)
+	}
+	if t&adopt != 0 {
+		d.gap = distance
 	}
 	if t&several != 0 {
 		n = d.number(MaxAttempts)
 	}
-	if d.bad || n == 0 {
+	if d.bad || n == 0 || distance == 0 {
 		d.bad = true
 		return
 	}
@@ -297,7 +284,7 @@ func (d *decoder) long(t byte) {
 
 func (d *decoder) add(distance int, s Sample) {
 	d.at += distance
-	if distance == 0 || d.at < 0 || d.at >= Span {
+	if d.at >= Span {
 		d.bad = true
 		return
 	}
