@@ -38,7 +38,7 @@ const MaxAttempts = 64
 type Sample struct {
 	At       int // seconds after the beginning of the block, 0 to Span-1
 	Asked    bool
-	Attempts []judge.Attempt // in the order in which they count; After is not kept
+	Attempts []judge.Attempt // in the order in which they count; After and By are not kept
 }
 
 // A block is a version byte and a token for each sample:

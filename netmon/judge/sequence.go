@@ -19,7 +19,7 @@ func Sequence(parts []Seen) []Attempt {
 	}
 	var out []Attempt
 	for _, t := range merge(nil, feeds) {
-		out = append(out, Attempt{t.Outcome, t.After, t.RTT})
+		out = append(out, Attempt{t.Outcome, t.After, t.RTT, t.By})
 	}
 	return out
 }
