@@ -89,7 +89,7 @@ func (m *Monitor) JudgeEpoch(ctx context.Context, epoch int64) error {
 		return err
 	}
 	p := m.opts.Params
-	if p.Maintenance, err = maintained(ctx, m.db.R, startOf(epoch)); err != nil {
+	if p.Maintenance, err = maintained(ctx, m.db.R, m.clock.wall(startOf(epoch))); err != nil {
 		return err
 	}
 	next, transitions, changes := judge.Decide(c.state, t.graph, rounds, epoch, p)
@@ -297,7 +297,7 @@ func (v *verdict) commit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := v.m.clock.Now()
+	now := v.m.clock.clock.Now()
 	_, err = store.InTx(ctx, v.m.db, store.Internal("netmon.judge"), func(ctx context.Context, tx *store.Tx) (struct{}, error) {
 		res, err := tx.NewRaw(`INSERT INTO judge_state (name, epoch, rounds, owner, state, at) VALUES (?, ?, 1, ?, ?, ?)
 			ON CONFLICT (name) DO UPDATE SET epoch = EXCLUDED.epoch, rounds = judge_state.rounds + 1, owner = EXCLUDED.owner,

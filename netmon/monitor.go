@@ -45,7 +45,7 @@ const (
 // Monitor sweeps, and judges when it holds the lease.
 type Monitor struct {
 	db     *store.DB
-	clock  clock.Clock
+	clock  *steady
 	prober Prober
 	opts   MonitorOptions
 	owner  string
@@ -92,7 +92,7 @@ func NewMonitor(db *store.DB, c clock.Clock, p Prober, o MonitorOptions) (*Monit
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	m := &Monitor{db: db, clock: c, prober: p, opts: o, owner: id.New().String(), log: o.Log, verify: judge.Verify,
+	m := &Monitor{db: db, clock: &steady{clock: c}, prober: p, opts: o, owner: id.New().String(), log: o.Log, verify: judge.Verify,
 		led: make(chan struct{}, 1), arrive: make(chan struct{}, 1)}
 	return m, nil
 }
@@ -150,6 +150,9 @@ func (m *Monitor) beat(ctx context.Context) {
 		m.leads.Store(false)
 		return
 	}
+	if err := m.keepUp(ctx); err != nil {
+		m.log.Warn("the newest epoch could not be read", "error", err)
+	}
 	holds, err := m.db.Lease(ctx, judgeLease, m.owner, m.opts.Interval*3/2)
 	if err != nil {
 		m.log.Warn("the judge's lease could not be asked for", "error", err)
@@ -191,7 +194,7 @@ func (m *Monitor) liveMonitors(ctx context.Context) (map[string][]string, error)
 // tellMode writes how this vantage probes, when that is news.
 func (m *Monitor) tellMode(ctx context.Context) error {
 	mode, d := m.prober.Mode()
-	row := vantageRow{Name: m.opts.Vantage, Mode: m.mode(), WhyZh: d.Zh, WhyEn: d.En, Command: d.Command, At: m.clock.Now()}
+	row := vantageRow{Name: m.opts.Vantage, Mode: m.mode(), WhyZh: d.Zh, WhyEn: d.En, Command: d.Command, At: m.clock.clock.Now()}
 	if mode == probe.ModeNone {
 		row.WhyZh, row.WhyEn = "改用 TCP 连接检测："+d.Zh, "hosts are checked by TCP connections instead: "+d.En
 	}

@@ -150,12 +150,15 @@ func (j *judgement) cause(v int32, d *diagnosis) (zh, en string) {
 
 // failing puts the latest losses of a node into words.
 func (j *judgement) failing(v int32) (zh, en string) {
-	name, lost, total := j.g.nodes[v].name, 0, 0
+	name, total, lost, told := j.g.nodes[v].name, 0, 0, 0
 	how, by := Lost, ""
 	for _, l := range j.attempts(v) {
-		if total++; l.Outcome.lost() {
-			lost++
-			how, by = l.Outcome, l.By
+		total++
+		switch {
+		case l.Outcome == NoRoute:
+			lost, told, by = lost+1, told+1, l.By
+		case l.Outcome.lost():
+			lost, how = lost+1, l.Outcome
 		}
 	}
 	// An address has no place in a text that everybody may read.
@@ -163,13 +166,17 @@ func (j *judgement) failing(v int32) (zh, en string) {
 	if r, known := j.g.index[by]; known {
 		zhBy, enBy = " "+j.g.nodes[r].name+" ", j.g.nodes[r].name
 	}
-	words := map[Outcome][2]string{
-		Lost:    {"没有回应", "got no answer"},
-		NoRoute: {"被" + zhBy + "告知无法到达", "were told by " + enBy + " that there is no route"},
-		Failed:  {"得到的回应不正确", "got a wrong answer"},
-	}[how]
-	return fmt.Sprintf("%s 最近 %d 次探测中有 %d 次%s", name, total, lost, words[0]),
-		fmt.Sprintf("%s: %d of the last %d attempts %s", name, lost, total, words[1])
+	zhHow, enHow := "没有回应", "got no answer"
+	switch {
+	case told > 0 && told == lost:
+		zhHow, enHow = "被"+zhBy+"告知无法到达", "were told by "+enBy+" that there is no route"
+	case told > 0: // routers do not say it every time
+		zhHow, enHow = "失败，其中"+zhBy+"告知无法到达", "failed, and "+enBy+" said that there is no route"
+	case how == Failed:
+		zhHow, enHow = "得到的回应不正确", "got a wrong answer"
+	}
+	return fmt.Sprintf("%s 最近 %d 次探测中有 %d 次%s", name, total, lost, zhHow),
+		fmt.Sprintf("%s: %d of the last %d attempts %s", name, lost, total, enHow)
 }
 
 func (j *judgement) whyUpdate(i, old *Incident, joined, left []string, d *diagnosis) Explanation {

@@ -86,7 +86,7 @@ func bridge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = l.Close() })
+		// It stays until the process ends: TestMain, too, needs the servers.
 		go Relay(l, func() (net.Conn, error) { return outside(u.Host) })
 	}
 }
@@ -188,7 +188,16 @@ func NewRouter(t testing.TB) *Node {
 		n.Sysctl(t, "net.ipv6.conf.all.forwarding=1", "net.ipv6.icmp.ratelimit=0", "net.ipv6.conf.all.ignore_routes_with_linkdown=1",
 			"net.ipv6.conf.default.ignore_routes_with_linkdown=1", "net.ipv6.conf.all.keep_addr_on_down=1", "net.ipv6.conf.default.keep_addr_on_down=1")
 	}
+	n.NoDAD(t)
 	return n
+}
+
+// NoDAD makes IPv6 addresses usable at once, whenever a cable is plugged in.
+func (n *Node) NoDAD(t testing.TB) {
+	t.Helper()
+	if HasIPv6() {
+		n.Sysctl(t, "net.ipv6.conf.all.accept_dad=0", "net.ipv6.conf.default.accept_dad=0", "net.ipv6.conf.default.dad_transmits=0")
+	}
 }
 
 // HasIPv6 says whether this kernel knows IPv6 at all.
