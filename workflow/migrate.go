@@ -173,6 +173,7 @@ func (s *Service) OnMigrate(ctx context.Context, d outbox.Delivery) error {
 		if err != nil || len(unfit) > 0 {
 			return t.outcome(), err
 		}
+		from := t.def
 		t.actor, t.seat, t.def, t.row.VersionID = p.Person, p.Seat, to, p.Version
 		if err := t.apply(ctx, cmd, facts); err != nil {
 			if _, refused := fault.As(err); refused {
@@ -180,6 +181,7 @@ func (s *Service) OnMigrate(ctx context.Context, d outbox.Delivery) error {
 			}
 			return Outcome{}, err
 		}
+		t.moveOnce(from)
 		return t.outcome(), t.save("workflow.migrated", false)
 	})
 	return err
@@ -191,10 +193,16 @@ func (t *thread) askMigration(r *store.Reads, to *Definition, steps map[string]s
 	form, unfit, err := t.refit(to)
 	at := place{unit: t.row.Unit, requester: t.row.Requester.String(), form: form}
 	ask, held := askFacts(r, to, "", at, t.now, t.cal), t.askHeld(r)
+	moved := *t
+	moved.def = to
+	once := moved.askOnce(r)
 	return func() (flow.Migrate, flow.Facts, []FieldError, error) {
 		cmd := flow.Migrate{By: by, From: t.def.Flow, Steps: steps}
 		if err != nil {
 			return cmd, flow.Facts{}, nil, err
+		}
+		if taken, refused := fault.As(once()); refused {
+			unfit = append(unfit, taken.Detail.(*FormProblems).Errors...)
 		}
 		facts, _, err := ask()
 		facts.Held, facts.Seed = held(), t.row.Head

@@ -35,8 +35,10 @@ type claim struct {
 
 // claims are the values of the form that only this request may use, with the
 // place of each in the form.
-func (t *thread) claims() (list []claim, places []string) {
-	for _, pointer := range t.def.Once {
+func (t *thread) claims() (list []claim, places []string) { return t.claimsOf(t.def.Once) }
+
+func (t *thread) claimsOf(fields []string) (list []claim, places []string) {
+	for _, pointer := range fields {
 		add := func(v any, place string) {
 			text, _ := v.(string)
 			c := claim{Definition: t.row.Definition, Field: pointer, Value: strings.TrimSpace(text), RequestID: t.row.ID}
@@ -103,11 +105,27 @@ func (t *thread) saveOnce() {
 	if len(list) == 0 {
 		return
 	}
+	t.claimAll(list)
+}
+
+// claimAll queues claims; what an amended request holds it goes on to hold.
+func (t *thread) claimAll(list []claim) {
 	insert := t.svc.db.Bun().NewInsert().Model(&list)
 	if !t.row.Amends.IsZero() {
-		insert = insert.On("CONFLICT DO NOTHING") // the amended request holds it
+		insert = insert.On("CONFLICT DO NOTHING")
 	}
 	t.tx.Queue(insert)
+}
+
+// moveOnce claims what only the version claims that the request moves to. What
+// its old version claimed it keeps: others were refused because of it.
+func (t *thread) moveOnce(from *Definition) {
+	list, _ := t.claimsOf(slices.Compact(slices.Sorted(slices.Values(slices.Concat(from.Once, t.def.Once)))))
+	if len(list) == 0 {
+		return
+	}
+	t.tx.QueueSQL(`DELETE FROM used_once WHERE request_id = ?`, t.row.ID)
+	t.claimAll(list)
 }
 
 // numberOf is the number of a request that the actor may read, else "".
@@ -131,7 +149,8 @@ func (t *thread) usedTwice(place, value, number string) FieldError {
 		"holds "+value+", which "+number+" has used; each is used once")
 }
 
-// settleOnce gives back what the request held when nothing comes of it. An
+// settleOnce gives back what the request held when nothing comes of it, or hands
+// it to the amendment of it that is under way. An
 // approved amendment takes over what the request held that it amends. What the
 // version before a migration claimed is given back too.
 func (t *thread) settleOnce(status flow.Status) {
@@ -142,6 +161,10 @@ func (t *thread) settleOnce(status flow.Status) {
 			t.tx.Queue(t.svc.db.Bun().NewInsert().Model(&list))
 		}
 	case status != flow.Approved && status != flow.Superseded:
+		// An amendment under way asks for the same thing in another way: what it
+		// shared is its own now, until its next form says what it needs of it.
+		t.tx.QueueSQL(`UPDATE used_once SET request_id = a.id FROM (SELECT id FROM request WHERE amends = ? AND status IN ('OPEN', 'RETURNED') ?) AS a WHERE request_id = ?`,
+			t.row.ID, t.svc.db.Lock(false), t.row.ID)
 		t.tx.QueueSQL(`DELETE FROM used_once WHERE request_id = ?`, t.row.ID)
 	}
 }

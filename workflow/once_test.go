@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"kelian/internal/fault"
+	"kelian/internal/id"
+	"kelian/internal/outbox"
 	"kelian/internal/store"
 	"kelian/internal/testkit"
 	"kelian/workflow"
@@ -129,6 +131,77 @@ func TestTheSchemaKeepsAnInvoiceOnce(t *testing.T) {
 		}
 		if taken != 1 {
 			t.Errorf("%d requests took the invoice", taken)
+		}
+	})
+}
+
+// A version that has a field used once claims what requests hold that move to
+// it; of two that hold the same, the second stays where it is, and is told so
+// beforehand.
+func TestAMoveClaimsWhatTheNewVersionWantsOnce(t *testing.T) {
+	outbox.Route(workflow.TopicMigrate, "workflow")
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		f := newFed(t, db)
+		const field = "    serial: {type: string, maxLength: 80, x-title: {zh: 编号, en: Serial}}\n"
+		f.publish(trial(field, keeperStep, headStep))
+		one := f.submit("zhouhang", "office.trial", "", `{"title":"甲","serial":"S1"}`)
+		two := f.submit("linxiaoman", "office.trial", "", `{"title":"乙","serial":"S1"}`)
+		f.publish(trial(field, keeperStep, headStep) + "once: [/serial]\n")
+		third, err := f.svc.Submit(bg, by("zhouhang"), workflow.SubmitInput{Definition: "office.trial", Form: jsonForm(t, `{"title":"丙","serial":"S2"}`), IdempotencyKey: f.key()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.moveAll(workflow.Plan{Definition: "office.trial", Requests: []id.ID{one}})
+		if m := f.foresee(workflow.Plan{Definition: "office.trial"})[two]; len(m.Stays) != 1 || m.Stays[0].Pointer != "/serial" || m.Stays[0].Code != "FORM" {
+			t.Fatalf("%+v", m)
+		}
+		f.moveAll(workflow.Plan{Definition: "office.trial"})
+		if left := f.foresee(workflow.Plan{Definition: "office.trial"}); len(left) != 1 {
+			t.Fatalf("%d requests stayed", len(left))
+		}
+		again := func() error {
+			_, err := f.svc.Submit(bg, by("linxiaoman"), workflow.SubmitInput{Definition: "office.trial", Form: jsonForm(t, `{"title":"丁","serial":"S1"}`), IdempotencyKey: f.key()})
+			return err
+		}
+		usedAlready(t, again(), "/serial")
+		if _, err := f.svc.Withdraw(bg, by("zhouhang"), workflow.WithdrawInput{Request: one, IdempotencyKey: f.key()}); err != nil {
+			t.Fatal(err)
+		}
+		f.moveAll(workflow.Plan{Definition: "office.trial"})
+		if left := f.foresee(workflow.Plan{Definition: "office.trial"}); len(left) != 0 {
+			t.Fatal("the second stayed although the first let go")
+		}
+		usedAlready(t, again(), "/serial")
+		f.sound(two)
+		f.sound(third.Request)
+	})
+}
+
+// What an approved request is stopped for, its amendment may still ask: nobody
+// else takes its invoices meanwhile.
+func TestAnAmendmentKeepsTheInvoicesOfWhatWasStopped(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		f := fullFed(t, db)
+		d := builtin(t, "office.reimburse")
+		req := f.submit("zhouhang", "office.reimburse", "technical", invoices)
+		f.walk(d, req, nil)
+		out, err := f.svc.Amend(bg, by("zhouhang"), workflow.AmendInput{Request: req, IdempotencyKey: f.key(),
+			Form: jsonForm(t, with(t, invoices, `{"invoice_numbers":["25117000001","25117000009"]}`))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.svc.Stop(bg, by("hejing"), workflow.StopInput{Request: req, Comment: "重复", IdempotencyKey: f.key()}); err != nil {
+			t.Fatal(err)
+		}
+		f.status(req, flow.Stopped)
+		_, err = f.reimburse("ling", "liaison", "25117000001", "25117000008")
+		usedAlready(t, err, "/invoice_numbers/0")
+		f.walk(d, out.Request, nil)
+		f.status(out.Request, flow.Approved)
+		_, err = f.reimburse("ling", "liaison", "25117000001", "25117000008")
+		usedAlready(t, err, "/invoice_numbers/0")
+		if _, err := f.reimburse("ling", "liaison", "25117000002", "25117000008"); err != nil {
+			t.Fatalf("what the amendment let go is still taken: %v", err)
 		}
 	})
 }

@@ -36,8 +36,15 @@ const (
 // Refolded is what a round looked at.
 type Refolded struct {
 	Checked int
-	Faulty  []Report  // new or known
-	Until   time.Time // where the next round goes on with closed requests
+	Faulty  []Report // new or known
+	Until   ClosedAt // where the next round goes on with closed requests
+}
+
+// ClosedAt is a place among the closed requests, in the order of their closing:
+// several close at the same moment.
+type ClosedAt struct {
+	At      time.Time
+	Request id.ID
 }
 
 type mismatchRow struct {
@@ -51,9 +58,9 @@ type mismatchRow struct {
 }
 
 // Refold checks a few requests against their events: some at random, those
-// closed since the time given, and those found wanting before. What it finds
+// closed since the place given, and those found wanting before. What it finds
 // stands in the table mismatch and is told once for each request.
-func (s *Service) Refold(ctx context.Context, since time.Time) (Refolded, error) {
+func (s *Service) Refold(ctx context.Context, since ClosedAt) (Refolded, error) {
 	out := Refolded{Until: since}
 	pick, known, until, err := s.pickRefold(ctx, since)
 	if err != nil {
@@ -79,12 +86,16 @@ func (s *Service) Refold(ctx context.Context, since time.Time) (Refolded, error)
 }
 
 // pickRefold chooses what a round looks at, each request once.
-func (s *Service) pickRefold(ctx context.Context, since time.Time) (pick []id.ID, known map[id.ID]bool, until time.Time, err error) {
+func (s *Service) pickRefold(ctx context.Context, since ClosedAt) (pick []id.ID, known map[id.ID]bool, until ClosedAt, err error) {
 	var ends, wanting []id.ID
 	var closed []closedRow
+	after := since.Request
+	if after.IsZero() {
+		after = last
+	}
 	r := store.NewReads(s.db.R)
 	r.SQL(&ends, `SELECT id FROM (SELECT id FROM request ORDER BY id LIMIT 1) AS a UNION ALL SELECT id FROM (SELECT id FROM request ORDER BY id DESC LIMIT 1) AS b`)
-	r.SQL(&closed, `SELECT id, closed_at FROM request WHERE closed_at > ? ORDER BY closed_at LIMIT ?`, since, refoldClosed)
+	r.SQL(&closed, `SELECT id, closed_at FROM request WHERE (closed_at, id) > (?, ?) ORDER BY closed_at, id LIMIT ?`, since.At, after, refoldClosed)
 	r.SQL(&wanting, `SELECT request_id FROM mismatch WHERE mended_at IS NULL ORDER BY checked_at LIMIT ?`, refoldKnown)
 	if err := r.Run(ctx); err != nil {
 		return nil, nil, since, err
@@ -113,7 +124,7 @@ func (s *Service) pickRefold(ctx context.Context, since time.Time) (pick []id.ID
 	add(wanting...)
 	for _, c := range closed {
 		add(c.ID)
-		until = c.ClosedAt
+		until = ClosedAt{c.ClosedAt, c.ID}
 	}
 	for _, x := range chosen {
 		add(x...)

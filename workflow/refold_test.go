@@ -130,12 +130,12 @@ func TestRefoldFindsTellsOnceAndSeesTheMending(t *testing.T) {
 		old := f.submit("zhouhang", "office.small", "", smallForm)
 		closed := f.submit("zhouhang", "office.small", "", smallForm)
 		f.clock.Advance(time.Hour)
-		since := f.clock.Now()
+		since := workflow.ClosedAt{At: f.clock.Now()}
 		f.clock.Advance(time.Minute)
 		if _, err := f.svc.Withdraw(ctx, by("zhouhang"), workflow.WithdrawInput{Request: closed, IdempotencyKey: f.key()}); err != nil {
 			t.Fatal(err)
 		}
-		if out, err := f.svc.Refold(ctx, since); err != nil || out.Checked == 0 || len(out.Faulty) != 0 || !out.Until.After(since) {
+		if out, err := f.svc.Refold(ctx, since); err != nil || out.Checked == 0 || len(out.Faulty) != 0 || !out.Until.At.After(since.At) {
 			t.Fatalf("all is well: %+v %v", out, err)
 		}
 		f.sql(`UPDATE request SET urgent = urgent, status = 'REJECTED' WHERE id = ?`, closed)
@@ -165,7 +165,7 @@ func TestRefoldFindsTellsOnceAndSeesTheMending(t *testing.T) {
 			t.Fatalf("%+v %d %v", list, n, err)
 		}
 		f.sql(`UPDATE request SET status = 'WITHDRAWN' WHERE id = ?`, closed)
-		if _, err := f.svc.Refold(ctx, f.clock.Now()); err != nil {
+		if _, err := f.svc.Refold(ctx, workflow.ClosedAt{At: f.clock.Now()}); err != nil {
 			t.Fatal(err)
 		}
 		if list, n, err := workflow.Mismatches(ctx, db, 10); err != nil || n != 1 || list[0].Request != old {
@@ -183,6 +183,37 @@ func TestRefoldFindsTellsOnceAndSeesTheMending(t *testing.T) {
 		}
 		if err := f.svc.CheckAll(ctx, []id.ID{named("nobody")}, func(workflow.Report) {}); err == nil {
 			t.Fatal("a request that is not there was checked")
+		}
+	})
+}
+
+// Of many that closed at the same moment, each is looked at.
+func TestRefoldSkipsNoneOfThoseThatClosedTogether(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		f := newFed(t, db)
+		f.publish(smallYAML)
+		since := workflow.ClosedAt{At: f.clock.Now().Add(-time.Minute)}
+		var all []id.ID
+		for range 45 {
+			all = append(all, f.submit("zhouhang", "office.small", "", smallForm))
+		}
+		for _, req := range all {
+			if _, err := f.svc.Withdraw(bg, by("zhouhang"), workflow.WithdrawInput{Request: req, IdempotencyKey: f.key()}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.sql(`UPDATE task SET seat = 'fed.chair'`) // all of them are wrong
+		for range 3 {
+			out, err := f.svc.Refold(bg, since)
+			if err != nil {
+				t.Fatal(err)
+			}
+			since = out.Until
+		}
+		for _, req := range all {
+			if len(f.events(workflow.TopicMismatch, req)) != 1 {
+				t.Errorf("%s was not looked at", req)
+			}
 		}
 	})
 }

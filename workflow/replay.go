@@ -21,6 +21,8 @@ import (
 const (
 	ReplayMax  = 500             // requests
 	replayTime = 6 * time.Second // of the processor; then what was run is the answer
+	// replayNames is how long the names may take when the caller's time is over.
+	replayNames = time.Second
 )
 
 // ReplayInput is a draft, and how many of the newest requests of its key are
@@ -131,10 +133,16 @@ type replayed struct {
 func (r *replay) report(ctx context.Context, rows []row) (ReplayReport, error) {
 	started := time.Now() // of the processor, not of the business
 	for chunk := range slices.Chunk(rows, previewBatch) {
-		if r.out.Bounded = time.Since(started) > replayTime || errors.Is(ctx.Err(), context.DeadlineExceeded); r.out.Bounded {
+		if r.out.Bounded = time.Since(started) > replayTime; r.out.Bounded {
 			break
 		}
-		if err := r.run(ctx, chunk); err != nil {
+		n := len(r.cases)
+		err := r.run(ctx, chunk)
+		if r.out.Bounded = errors.Is(ctx.Err(), context.DeadlineExceeded); r.out.Bounded {
+			r.cases = r.cases[:n] // the chunk may be half done
+			break
+		}
+		if err != nil {
 			return r.out, err
 		}
 	}
@@ -146,6 +154,11 @@ func (r *replay) report(ctx context.Context, rows []row) (ReplayReport, error) {
 				people = append(people, personID(x.Elector.Person))
 			}
 		}
+	}
+	if r.out.Bounded { // the names of what was run are worth a moment more
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), replayNames)
+		defer cancel()
 	}
 	names, err := org.Names(ctx, r.svc.db.R, people...)
 	if err != nil {

@@ -89,50 +89,56 @@ func TestPastRequestsAreReplayedThroughADraft(t *testing.T) {
 
 // Who does not follow every request learns seats, not people.
 func TestAReplayNamesPeopleToThoseWhoMaySeeTheRequest(t *testing.T) {
-	f := newFed(t, testkit.SQLite(t))
-	f.publish(trial("", keeperStep))
-	req := f.submit("zhouhang", "office.trial", "", `{"title":"甲"}`)
-	draft := trial("", keeperStep, chairStep)
-	c := f.replayed("hejing", draft, 10).Changed[0]
-	if w := c.More[0].Who; !c.Request.IsZero() || c.Number != "" || c.Title != "" || w.Seat != "fed.chair" || w.Name != "" || !w.Person.IsZero() {
-		t.Errorf("the head of the office is shown %+v", c)
-	}
-	if c := f.replayed("liu", draft, 10).Changed[0]; c.Request != req || people(c.More) != "chair:chair" {
-		t.Errorf("%+v", c)
-	}
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		f := newFed(t, db)
+		f.publish(trial("", keeperStep))
+		req := f.submit("zhouhang", "office.trial", "", `{"title":"甲"}`)
+		draft := trial("", keeperStep, chairStep)
+		c := f.replayed("hejing", draft, 10).Changed[0]
+		if w := c.More[0].Who; !c.Request.IsZero() || c.Number != "" || c.Title != "" || w.Seat != "fed.chair" || w.Name != "" || !w.Person.IsZero() {
+			t.Errorf("the head of the office is shown %+v", c)
+		}
+		if c := f.replayed("liu", draft, 10).Changed[0]; c.Request != req || people(c.More) != "chair:chair" {
+			t.Errorf("%+v", c)
+		}
+	})
 }
 
 // The published text changes nothing.
 func TestThePublishedTextReplaysAsItIs(t *testing.T) {
-	f := newFed(t, testkit.SQLite(t))
-	f.answeredAfter(f.submit("zhouhang", "office.property", "", at680), 1, "songlan", "hejing", "guchen")
-	back := f.submit("zhouhang", "office.property", "", at860)
-	f.answeredAfter(back, 1, "songlan")
-	f.submit("zhouhang", "office.property", "", at680)
-	r := f.replayed("liu", string(builtin(t, "office.property").Source), 500)
-	if r.Examined != 3 || len(r.Changed)+len(r.Unfit)+len(r.Seats) != 0 || r.Change != 0 {
-		t.Errorf("%+v", r)
-	}
-	if text := r.Text(true); !strings.HasPrefix(text, "office.property：回放 3 份，0 份有变化，0 份表单不合\n") {
-		t.Error(text)
-	}
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		f := newFed(t, db)
+		f.answeredAfter(f.submit("zhouhang", "office.property", "", at680), 1, "songlan", "hejing", "guchen")
+		back := f.submit("zhouhang", "office.property", "", at860)
+		f.answeredAfter(back, 1, "songlan")
+		f.submit("zhouhang", "office.property", "", at680)
+		r := f.replayed("liu", string(builtin(t, "office.property").Source), 500)
+		if r.Examined != 3 || len(r.Changed)+len(r.Unfit)+len(r.Seats) != 0 || r.Change != 0 {
+			t.Errorf("%+v", r)
+		}
+		if text := r.Text(true); !strings.HasPrefix(text, "office.property：回放 3 份，0 份有变化，0 份表单不合\n") {
+			t.Error(text)
+		}
+	})
 }
 
 func TestReplaysAreForThoseWhoPublish(t *testing.T) {
-	f, ctx := newFed(t, testkit.SQLite(t)), context.Background()
-	source := string(builtin(t, "office.property").Source)
-	for _, c := range []struct {
-		who  string
-		in   workflow.ReplayInput
-		code fault.Code
-	}{
-		{"zhouhang", workflow.ReplayInput{Source: source, Last: 10}, fault.Forbidden},
-		{"hejing", workflow.ReplayInput{Source: source, Last: 0}, fault.BadUserInput},
-		{"hejing", workflow.ReplayInput{Source: source, Last: workflow.ReplayMax + 1}, fault.BadUserInput},
-		{"hejing", workflow.ReplayInput{Source: "key: x\n", Last: 1}, fault.Rule},
-	} {
-		if err := errOf(f.svc.Replay(ctx, by(c.who), c.in)); !fault.Is(err, c.code) {
-			t.Errorf("%s: %v", c.who, err)
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		f, ctx := newFed(t, db), context.Background()
+		source := string(builtin(t, "office.property").Source)
+		for _, c := range []struct {
+			who  string
+			in   workflow.ReplayInput
+			code fault.Code
+		}{
+			{"zhouhang", workflow.ReplayInput{Source: source, Last: 10}, fault.Forbidden},
+			{"hejing", workflow.ReplayInput{Source: source, Last: 0}, fault.BadUserInput},
+			{"hejing", workflow.ReplayInput{Source: source, Last: workflow.ReplayMax + 1}, fault.BadUserInput},
+			{"hejing", workflow.ReplayInput{Source: "key: x\n", Last: 1}, fault.Rule},
+		} {
+			if err := errOf(f.svc.Replay(ctx, by(c.who), c.in)); !fault.Is(err, c.code) {
+				t.Errorf("%s: %v", c.who, err)
+			}
 		}
-	}
+	})
 }

@@ -29,28 +29,36 @@ func (a *App) refold(ctx context.Context) {
 	owner := id.New().String()
 	tick := time.NewTicker(refoldEvery)
 	defer tick.Stop()
-	since := a.Clock.Now().Add(-10 * time.Minute)
+	since := workflow.ClosedAt{At: a.Clock.Now().Add(-10 * time.Minute)}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		}
-		holds, err := a.DB.Lease(ctx, "workflow.refold", owner, 3*refoldEvery)
-		if err != nil || !holds {
-			since = a.Clock.Now()
-			continue
-		}
-		done, err := a.Workflow.Refold(ctx, since)
-		since = done.Until
-		a.refolds.Add(int64(done.Checked))
-		for _, rep := range done.Faulty {
-			a.Log.Error("a request is not what its events say", "request", rep.Request.TypeID(workflow.RefRequest), "problems", rep.Problems)
-		}
-		if err != nil && ctx.Err() == nil {
-			a.Log.Warn("requests could not be checked against their events", "error", err)
+			since = a.refoldOnce(ctx, owner, since)
 		}
 	}
+}
+
+// refoldOnce is one round, if the owner holds the lease, and gives where the next
+// one goes on: without the lease another process has looked until now.
+func (a *App) refoldOnce(ctx context.Context, owner string, since workflow.ClosedAt) workflow.ClosedAt {
+	holds, err := a.DB.Lease(ctx, "workflow.refold", owner, 3*refoldEvery)
+	if err != nil {
+		return since
+	}
+	if !holds {
+		return workflow.ClosedAt{At: a.Clock.Now()}
+	}
+	done, err := a.Workflow.Refold(ctx, since)
+	a.refolds.Add(int64(done.Checked))
+	for _, rep := range done.Faulty {
+		a.Log.Error("a request is not what its events say", "request", rep.Request.TypeID(workflow.RefRequest), "problems", rep.Problems)
+	}
+	if err != nil && ctx.Err() == nil {
+		a.Log.Warn("requests could not be checked against their events", "error", err)
+	}
+	return done.Until
 }
 
 // onMismatch tells the technical head, once for each request.

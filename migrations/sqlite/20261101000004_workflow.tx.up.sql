@@ -70,7 +70,7 @@ CREATE INDEX request_amends ON request (amends) WHERE amends IS NOT NULL;
 --bun:split
 CREATE INDEX request_owes ON request (definition, unit, close_out_due) WHERE status = 'APPROVED' AND close_out_due IS NOT NULL AND closed_out_at IS NULL;
 --bun:split
-CREATE INDEX request_closed ON request (closed_at) WHERE closed_at IS NOT NULL;
+CREATE INDEX request_closed ON request (closed_at, id) WHERE closed_at IS NOT NULL;
 --bun:split
 CREATE TABLE mismatch (
     request_id TEXT PRIMARY KEY REFERENCES request (id),
