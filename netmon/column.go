@@ -49,14 +49,14 @@ type stored struct {
 	Lost    int64
 	Failed  int64
 	Missing int64
-	LowUs   int64
-	HighUs  int64
+	LowNs   int64
+	HighNs  int64
 	Sketch  []byte
 }
 
 // storedSet overwrites them.
 const storedSet = `samples = EXCLUDED.samples, lost = EXCLUDED.lost, failed = EXCLUDED.failed, missing = EXCLUDED.missing,
-	low_us = EXCLUDED.low_us, high_us = EXCLUDED.high_us, sketch = EXCLUDED.sketch`
+	low_ns = EXCLUDED.low_ns, high_ns = EXCLUDED.high_ns, sketch = EXCLUDED.sketch`
 
 func keep(rounds int64, f *history.Figures) stored {
 	r := f.Row()
@@ -64,12 +64,12 @@ func keep(rounds int64, f *history.Figures) stored {
 		r.Sketch = []byte{}
 	}
 	return stored{Rounds: rounds, Samples: r.Samples, Lost: r.Lost, Failed: r.Failed, Missing: r.Missing,
-		LowUs: r.Low.Microseconds(), HighUs: r.High.Microseconds(), Sketch: r.Sketch}
+		LowNs: r.Low.Nanoseconds(), HighNs: r.High.Nanoseconds(), Sketch: r.Sketch}
 }
 
 func (s *stored) row() history.Row {
 	return history.Row{Counts: history.Counts{Samples: s.Samples, Lost: s.Lost, Failed: s.Failed, Missing: s.Missing},
-		Low: time.Duration(s.LowUs) * time.Microsecond, High: time.Duration(s.HighUs) * time.Microsecond, Sketch: s.Sketch}
+		Low: time.Duration(s.LowNs), High: time.Duration(s.HighNs), Sketch: s.Sketch}
 }
 
 // markRow says of how many rounds a vantage's hour or day was made. Minutes has

@@ -126,8 +126,8 @@ CREATE TABLE history_hour (
     lost integer NOT NULL,
     failed integer NOT NULL,
     missing integer NOT NULL,
-    low_us bigint NOT NULL,
-    high_us bigint NOT NULL,
+    low_ns bigint NOT NULL,
+    high_ns bigint NOT NULL,
     sketch bytea NOT NULL,
     PRIMARY KEY (number, hour, vantage)
 ) PARTITION BY RANGE (hour);
@@ -143,8 +143,8 @@ CREATE TABLE history_day (
     lost integer NOT NULL,
     failed integer NOT NULL,
     missing integer NOT NULL,
-    low_us bigint NOT NULL,
-    high_us bigint NOT NULL,
+    low_ns bigint NOT NULL,
+    high_ns bigint NOT NULL,
     sketch bytea NOT NULL,
     PRIMARY KEY (number, day, vantage)
 ) PARTITION BY RANGE (day);

@@ -124,8 +124,8 @@ CREATE TABLE history_hour (
     lost INTEGER NOT NULL,
     failed INTEGER NOT NULL,
     missing INTEGER NOT NULL,
-    low_us INTEGER NOT NULL,
-    high_us INTEGER NOT NULL,
+    low_ns INTEGER NOT NULL,
+    high_ns INTEGER NOT NULL,
     sketch BLOB NOT NULL,
     PRIMARY KEY (number, hour, vantage)
 );
@@ -141,8 +141,8 @@ CREATE TABLE history_day (
     lost INTEGER NOT NULL,
     failed INTEGER NOT NULL,
     missing INTEGER NOT NULL,
-    low_us INTEGER NOT NULL,
-    high_us INTEGER NOT NULL,
+    low_ns INTEGER NOT NULL,
+    high_ns INTEGER NOT NULL,
     sketch BLOB NOT NULL,
     PRIMARY KEY (number, day, vantage)
 );
