@@ -52,6 +52,7 @@ var scopes = map[string]string{
 	"Query.notifications": "notify:read", "Query.deliveries": "notify:read", "Query.toTell": "notify:read",
 	"Query.people": "org:read", "Query.delegations": "org:read", "Query.absences": "org:read", "Query.rightsRequests": "org",
 	"Query.pendingClaims": "auth",
+	"Query.webhooks":      "webhook:read", "Query.webhookEvents": "webhook:read", "Query.webhookDeliveries": "webhook:read",
 
 	"Mutation.signOut": "auth", "Mutation.confirmPassword": "auth", "Mutation.changePassword": "auth", "Mutation.requestVerification": "auth",
 	"Mutation.createToken": "auth", "Mutation.revokeToken": "auth", "Mutation.revokeSession": "auth",
@@ -76,6 +77,8 @@ var scopes = map[string]string{
 	"Mutation.actOnTrainingTask":     "training",
 	"Mutation.markNotificationsRead": "notify", "Mutation.setNotificationPreferences": "notify", "Mutation.resendDelivery": "notify",
 	"Mutation.revealToTell": "notify", "Mutation.markTold": "notify",
+	"Mutation.createWebhook": "webhook", "Mutation.updateWebhook": "webhook", "Mutation.deleteWebhook": "webhook", "Mutation.rotateWebhookSecret": "webhook",
+	"Mutation.testWebhook": "webhook", "Mutation.replayWebhookDelivery": "webhook", "Mutation.replayWebhookSince": "webhook",
 
 	"Subscription.inboxChanged":    "workflow:read",
 	"Subscription.incidentChanged": "netmon:read", "Subscription.hostStateChanged": "netmon:read",

@@ -25,6 +25,7 @@ import (
 	"kelian/netmon"
 	"kelian/notify"
 	"kelian/org"
+	"kelian/webhook"
 	"kelian/workflow"
 
 	"github.com/vektah/gqlparser/v2/formatter"
@@ -42,6 +43,7 @@ type Deps struct {
 	Training *training.Service
 	Notify   *notify.Service
 	File     *file.Service
+	Webhook  *webhook.Service
 	Tracer   *trace.Tracer
 	Feed     *outbox.Feed // whoever makes it runs it
 	Clock    clock.Clock

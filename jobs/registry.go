@@ -22,13 +22,16 @@ type Registry struct{ handlers map[string]Handler }
 func NewRegistry() *Registry { return &Registry{handlers: map[string]Handler{}} }
 
 // Handle binds the consumer's handler for the topic; doing it twice panics.
-func (r *Registry) Handle(topic, consumer string, h Handler) {
+func (r *Registry) Handle(topic, consumer string, h Handler) { r.HandleWhile(topic, consumer, "", h) }
+
+// HandleWhile is Handle for a consumer who seldom exists; see outbox.RouteWhile.
+func (r *Registry) HandleWhile(topic, consumer, condition string, h Handler) {
 	key := topic + " " + consumer
 	if r.handlers[key] != nil {
 		panic("jobs: handler bound twice: " + key)
 	}
 	r.handlers[key] = h
-	outbox.Route(topic, consumer)
+	outbox.RouteWhile(topic, consumer, condition)
 }
 
 // Run gives the delivery to its handler.

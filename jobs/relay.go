@@ -156,7 +156,7 @@ func tasks(queue string, rows []outbox.Claimed) (out [][]outbox.Claimed) {
 	at := map[id.ID]int{}
 	for _, row := range rows {
 		k, ok := at[row.Aggregate]
-		if ok && len(out[k]) < together && queue != outbox.QueueSend && !row.Aggregate.IsZero() {
+		if ok && len(out[k]) < together && queue == outbox.QueueDefault && !row.Aggregate.IsZero() {
 			out[k] = append(out[k], row)
 			continue
 		}

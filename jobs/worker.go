@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"kelian/internal/clock"
@@ -30,17 +31,35 @@ type Worker struct {
 	Handled func(topic string, d outbox.Delivery)
 }
 
+// The hands of a worker. Those for other people's servers are goroutines that
+// wait, more than there may be such servers (webhook.Most).
+const (
+	hands     = 10
+	hookHands = 64
+)
+
 // Start begins to work; the returned function stops taking, waits for the
 // handlers and ends.
 func (w *Worker) Start() (stop func()) {
+	own := w.serve(hands, 5*time.Millisecond, outbox.QueueDefault, outbox.QueueSend)
+	foreign := w.serve(hookHands, 100*time.Millisecond, outbox.QueueHook)
+	return func() {
+		var ending sync.WaitGroup
+		ending.Go(own)
+		ending.Go(foreign)
+		ending.Wait()
+	}
+}
+
+func (w *Worker) serve(hands int, look time.Duration, names ...string) (stop func()) {
 	queues := map[string]int{}
-	for _, q := range outbox.Queues {
+	for _, q := range names {
 		queues[q] = 1
 	}
 	return w.Redis.serve(asynq.Config{
-		Concurrency:       10,
+		Concurrency:       hands,
 		Queues:            queues,
-		TaskCheckInterval: 5 * time.Millisecond,
+		TaskCheckInterval: look,
 		ShutdownTimeout:   25 * time.Second,
 		Logger:            quiet{w.Log},
 		LogLevel:          asynq.WarnLevel,

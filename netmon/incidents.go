@@ -286,3 +286,21 @@ func (s *Service) IncidentInfo(ctx context.Context, q bun.IDB, incident id.ID) (
 	}
 	return Info{Title: Words{row.TitleZh, row.TitleEn}, Reason: Words{row.WhyZh, row.WhyEn}, Buildings: names, Skills: slices.Clone(skills), Closed: !row.ClosedAt.IsZero()}, nil
 }
+
+// Brief gives what of an incident may be said to anybody at all: its number, and
+// how it stands: OPEN, ACKNOWLEDGED or CLOSED. An absent one is fault.Missing.
+func (s *Service) Brief(ctx context.Context, q bun.IDB, incident id.ID) (number, status string, err error) {
+	var row incidentRow
+	err = q.NewSelect().Model(&row).Column("number", "acknowledged_at", "closed_at").Where("id = ?", incident).Scan(ctx)
+	switch {
+	case store.NoRows(err):
+		return "", "", fault.Missing()
+	case err != nil:
+		return "", "", store.Busy(err)
+	case !row.ClosedAt.IsZero():
+		return row.Number, "CLOSED", nil
+	case !row.AcknowledgedAt.IsZero():
+		return row.Number, "ACKNOWLEDGED", nil
+	}
+	return row.Number, "OPEN", nil
+}

@@ -183,6 +183,11 @@ var templates = map[string]template{
 		words{"审批验证码", "你的审批验证码是 {code}，十分钟内有效。不要告诉别人。"},
 		words{"Your code", "Your code for deciding is {code}, valid for ten minutes. Tell it to nobody."}},
 
+	// To who set an endpoint up, and the technical head. {title} of it, {what} is wrong, in both languages.
+	"webhook.disabled": {
+		words{"Webhook 已停用：{title}", "Webhook 端点“{title}”已停用：{what}。修好后重新启用；已失败的投递可以重放，停用期间的事件不补发。"},
+		words{"A webhook is off: {title}", "The webhook “{title}” was switched off: {what}. Mend it and switch it on; what died can be replayed, what happens meanwhile is not kept."}},
+
 	// To the heads of units with an open to-tell list.
 	"notify.untold": {
 		words{"还有人等着被通知", "待通知列表里还有人没有通知到，请打电话或发微信后勾选。"},

@@ -24,7 +24,7 @@ var topics = []string{
 	"purchase.approved", "purchase.funded", "purchase.ordered", "purchase.arrived", "purchase.cancelled", "reservation.clash",
 	"pledge.received", "pledge.overdue", "pledge.thanks",
 	"training.offered", "training.unfilled", "training.swap",
-	"account.claim", "account.confirmed", "account.reset", "account.reset_issued", "account.verify", "workflow.code", "notify.untold",
+	"account.claim", "account.confirmed", "account.reset", "account.reset_issued", "account.verify", "workflow.code", "notify.untold", "webhook.disabled",
 }
 
 func TestEveryTopicHasWordsInBothLanguages(t *testing.T) {

@@ -22,7 +22,7 @@ const (
 const (
 	TopicOpened   = "workflow.task.opened"   // {request, task, person, seat, changed}
 	TopicReminded = "workflow.task.reminded" // {request, task, person, seat, overdue}
-	TopicChanged  = "workflow.changed"       // {request, status}
+	TopicChanged  = "workflow.changed"       // {request, status, before}
 	TopicApproved = "workflow.approved"      // {request, definition, effect}, one for each effect
 	TopicRejected = "workflow.rejected"      // {request}; rejected, withdrawn, stopped, superseded or expired
 	TopicNudged   = "workflow.task.nudged"   // {request, task, person, seat}
@@ -51,6 +51,7 @@ type TaskPayload struct {
 type ChangedPayload struct {
 	Request id.ID       `json:"request"`
 	Status  flow.Status `json:"status"`
+	Before  flow.Status `json:"before,omitempty"` // "" = it was submitted just now
 }
 
 // ApprovedPayload is what TopicApproved carries.

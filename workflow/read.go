@@ -366,3 +366,14 @@ func known(places apart, values map[string]string) map[string]string {
 	}
 	return out
 }
+
+// Brief gives what of a request may be said to anybody at all: its number and
+// workflow. An absent one is fault.Missing.
+func (s *Service) Brief(ctx context.Context, q bun.IDB, request id.ID) (number, definition string, err error) {
+	r := new(row)
+	err = q.NewSelect().Model(r).Column("series", "year", "serial", "definition").Where("id = ?", request).Scan(ctx)
+	if store.NoRows(err) {
+		return "", "", fault.Missing()
+	}
+	return r.number(), r.Definition, store.Busy(err)
+}

@@ -350,7 +350,7 @@ func timerName(x flow.Timer) string { return x.Step + "#" + strconv.Itoa(x.Round
 
 // tell puts what others act on: that the request changed, reminders, effects.
 func (t *thread) tell() {
-	t.put(TopicChanged, ChangedPayload{Request: t.row.ID, Status: t.st.Status})
+	t.put(TopicChanged, ChangedPayload{Request: t.row.ID, Status: t.st.Status, Before: t.before.Status})
 	for _, ev := range t.events {
 		switch b := ev.Body.(type) {
 		case flow.Reminded:

@@ -153,3 +153,14 @@ func noRows(err error) error {
 	}
 	return store.Busy(err)
 }
+
+// Brief gives what of a purchase may be said to anybody at all: its number and
+// state. An absent one is fault.Missing.
+func (s *Service) Brief(ctx context.Context, q bun.IDB, purchase id.ID) (number string, state PurchaseState, err error) {
+	var p Purchase
+	err = q.NewSelect().Model(&p).Column("number", "state").Where("id = ?", purchase).Scan(ctx)
+	if store.NoRows(err) {
+		return "", "", fault.Missing()
+	}
+	return p.Number, p.State, store.Busy(err)
+}

@@ -280,3 +280,14 @@ func (s *Service) Find(ctx context.Context, actor org.Actor, text string, n int)
 
 // RefOf is the ticket in links, for those who have its id only.
 func RefOf(ticket id.ID) outbox.Ref { return outbox.Ref{Kind: RefKind, ID: ticket} }
+
+// Brief gives what of a ticket may be said to anybody at all: its number, kind
+// and state. An absent one is fault.Missing.
+func (s *Service) Brief(ctx context.Context, q bun.IDB, ticket id.ID) (number string, kind Kind, state State, err error) {
+	var t Ticket
+	err = q.NewSelect().Model(&t).Column("number", "kind", "state").Where("id = ?", ticket).Scan(ctx)
+	if store.NoRows(err) {
+		return "", "", "", fault.Missing()
+	}
+	return t.Number, t.Kind, t.State, store.Busy(err)
+}

@@ -253,3 +253,14 @@ func noRows(err error) error {
 	}
 	return store.Busy(err)
 }
+
+// Brief gives what of a pledge may be said to anybody at all: its number, kind
+// and state. An absent one is fault.Missing.
+func (s *Service) Brief(ctx context.Context, q bun.IDB, pledge id.ID) (number string, kind Kind, state State, err error) {
+	var p Pledge
+	err = q.NewSelect().Model(&p).Column("number", "kind", "state").Where("id = ?", pledge).Scan(ctx)
+	if store.NoRows(err) {
+		return "", "", "", fault.Missing()
+	}
+	return p.Number, p.Kind, p.State, store.Busy(err)
+}

@@ -541,9 +541,11 @@ type ComplexityRoot struct {
 		CreatePledge               func(childComplexity int, input model.CreatePledgeInput) int
 		CreateRecurrence           func(childComplexity int, input model.CreateRecurrenceInput) int
 		CreateToken                func(childComplexity int, input model.CreateTokenInput) int
+		CreateWebhook              func(childComplexity int, input model.CreateWebhookInput) int
 		DecideTask                 func(childComplexity int, input model.DecideTaskInput) int
 		DecideTasks                func(childComplexity int, input model.DecideTasksInput) int
 		DelegateSeat               func(childComplexity int, input model.DelegateSeatInput) int
+		DeleteWebhook              func(childComplexity int, input model.DeleteWebhookInput) int
 		DisownDecision             func(childComplexity int, input model.DisownDecisionInput) int
 		EndAbsence                 func(childComplexity int, input model.EndAbsenceInput) int
 		EndDelegation              func(childComplexity int, input model.EndDelegationInput) int
@@ -566,6 +568,8 @@ type ComplexityRoot struct {
 		ReceivePledge              func(childComplexity int, input model.ReceivePledgeInput) int
 		RecordPaperDecision        func(childComplexity int, input model.RecordPaperDecisionInput) int
 		RemoveHost                 func(childComplexity int, input model.RemoveHostInput) int
+		ReplayWebhookDelivery      func(childComplexity int, input model.ReplayWebhookDeliveryInput) int
+		ReplayWebhookSince         func(childComplexity int, input model.ReplayWebhookSinceInput) int
 		ReportAbsence              func(childComplexity int, input model.ReportAbsenceInput) int
 		RequestReset               func(childComplexity int, input model.RequestResetInput) int
 		RequestVerification        func(childComplexity int, input model.RequestVerificationInput) int
@@ -578,6 +582,7 @@ type ComplexityRoot struct {
 		RevealToTell               func(childComplexity int, input model.RevealToTellInput) int
 		RevokeSession              func(childComplexity int, input model.RevokeSessionInput) int
 		RevokeToken                func(childComplexity int, input model.RevokeTokenInput) int
+		RotateWebhookSecret        func(childComplexity int, input model.RotateWebhookSecretInput) int
 		SendRepairLink             func(childComplexity int, input model.SendRepairLinkInput) int
 		SetCalendar                func(childComplexity int, input model.SetCalendarInput) int
 		SetFreeHours               func(childComplexity int, input model.SetFreeHoursInput) int
@@ -593,10 +598,12 @@ type ComplexityRoot struct {
 		StopRequest                func(childComplexity int, input model.StopRequestInput) int
 		SubmitRepair               func(childComplexity int, input model.SubmitRepairInput) int
 		SubmitRequest              func(childComplexity int, input model.SubmitRequestInput) int
+		TestWebhook                func(childComplexity int, input model.TestWebhookInput) int
 		TransferTask               func(childComplexity int, input model.TransferTaskInput) int
 		TriageRepair               func(childComplexity int, input model.TriageRepairInput) int
 		UndoDecision               func(childComplexity int, input model.UndoDecisionInput) int
 		UpdateRecurrence           func(childComplexity int, input model.UpdateRecurrenceInput) int
+		UpdateWebhook              func(childComplexity int, input model.UpdateWebhookInput) int
 		VerifyMailbox              func(childComplexity int, input model.VerifyMailboxInput) int
 		WithdrawRequest            func(childComplexity int, input model.WithdrawRequestInput) int
 	}
@@ -804,6 +811,9 @@ type ComplexityRoot struct {
 		Units              func(childComplexity int) int
 		Verify             func(childComplexity int, code string) int
 		Viewer             func(childComplexity int) int
+		WebhookDeliveries  func(childComplexity int, webhook string, state *model.WebhookDeliveryState, first *int, after *string) int
+		WebhookEvents      func(childComplexity int) int
+		Webhooks           func(childComplexity int) int
 		WorkflowDiagram    func(childComplexity int, key string, format *model.DiagramFormat) int
 		WorkflowDiff       func(childComplexity int, key *string, from *int, to *int, yaml *string) int
 		WorkflowInsight    func(childComplexity int, workflow string, term *string, from *time.Time, to *time.Time, unit *string) int
@@ -889,6 +899,11 @@ type ComplexityRoot struct {
 	ReplayEnding struct {
 		Status func(childComplexity int) int
 		Stuck  func(childComplexity int) int
+	}
+
+	ReplayWebhookSincePayload struct {
+		Count      func(childComplexity int) int
+		UserErrors func(childComplexity int) int
 	}
 
 	ReplayedRequest struct {
@@ -1393,6 +1408,69 @@ type ComplexityRoot struct {
 	ViewerPayload struct {
 		UserErrors func(childComplexity int) int
 		Viewer     func(childComplexity int) int
+	}
+
+	Webhook struct {
+		ChangedAt           func(childComplexity int) int
+		CreatedAt           func(childComplexity int) int
+		Description         func(childComplexity int) int
+		DisabledReason      func(childComplexity int) int
+		Enabled             func(childComplexity int) int
+		Events              func(childComplexity int) int
+		FailingSince        func(childComplexity int) int
+		ID                  func(childComplexity int) int
+		Owner               func(childComplexity int) int
+		PausedUntil         func(childComplexity int) int
+		PreviousSecretUntil func(childComplexity int) int
+		URL                 func(childComplexity int) int
+	}
+
+	WebhookDelivery struct {
+		About              func(childComplexity int) int
+		Answer             func(childComplexity int) int
+		Attempts           func(childComplexity int) int
+		Body               func(childComplexity int) int
+		Code               func(childComplexity int) int
+		CreatedAt          func(childComplexity int) int
+		Event              func(childComplexity int) int
+		ID                 func(childComplexity int) int
+		NextAt             func(childComplexity int) int
+		PossibleDuplicates func(childComplexity int) int
+		Reason             func(childComplexity int) int
+		SentAt             func(childComplexity int) int
+		State              func(childComplexity int) int
+		TriedAt            func(childComplexity int) int
+	}
+
+	WebhookDeliveryConnection struct {
+		Edges    func(childComplexity int) int
+		PageInfo func(childComplexity int) int
+	}
+
+	WebhookDeliveryEdge struct {
+		Cursor func(childComplexity int) int
+		Node   func(childComplexity int) int
+	}
+
+	WebhookDeliveryPayload struct {
+		Delivery   func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	WebhookEvent struct {
+		Name func(childComplexity int) int
+		Text func(childComplexity int) int
+	}
+
+	WebhookPayload struct {
+		UserErrors func(childComplexity int) int
+		Webhook    func(childComplexity int) int
+	}
+
+	WebhookSecretPayload struct {
+		Secret     func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+		Webhook    func(childComplexity int) int
 	}
 
 	Workflow struct {
@@ -3515,6 +3593,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.CreateToken(childComplexity, args["input"].(model.CreateTokenInput)), true
+	case "Mutation.createWebhook":
+		if e.ComplexityRoot.Mutation.CreateWebhook == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_createWebhook_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.CreateWebhook(childComplexity, args["input"].(model.CreateWebhookInput)), true
 	case "Mutation.decideTask":
 		if e.ComplexityRoot.Mutation.DecideTask == nil {
 			break
@@ -3548,6 +3637,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.DelegateSeat(childComplexity, args["input"].(model.DelegateSeatInput)), true
+	case "Mutation.deleteWebhook":
+		if e.ComplexityRoot.Mutation.DeleteWebhook == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_deleteWebhook_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.DeleteWebhook(childComplexity, args["input"].(model.DeleteWebhookInput)), true
 	case "Mutation.disownDecision":
 		if e.ComplexityRoot.Mutation.DisownDecision == nil {
 			break
@@ -3790,6 +3890,28 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RemoveHost(childComplexity, args["input"].(model.RemoveHostInput)), true
+	case "Mutation.replayWebhookDelivery":
+		if e.ComplexityRoot.Mutation.ReplayWebhookDelivery == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_replayWebhookDelivery_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReplayWebhookDelivery(childComplexity, args["input"].(model.ReplayWebhookDeliveryInput)), true
+	case "Mutation.replayWebhookSince":
+		if e.ComplexityRoot.Mutation.ReplayWebhookSince == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_replayWebhookSince_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ReplayWebhookSince(childComplexity, args["input"].(model.ReplayWebhookSinceInput)), true
 	case "Mutation.reportAbsence":
 		if e.ComplexityRoot.Mutation.ReportAbsence == nil {
 			break
@@ -3922,6 +4044,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RevokeToken(childComplexity, args["input"].(model.RevokeTokenInput)), true
+	case "Mutation.rotateWebhookSecret":
+		if e.ComplexityRoot.Mutation.RotateWebhookSecret == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_rotateWebhookSecret_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RotateWebhookSecret(childComplexity, args["input"].(model.RotateWebhookSecretInput)), true
 	case "Mutation.sendRepairLink":
 		if e.ComplexityRoot.Mutation.SendRepairLink == nil {
 			break
@@ -4087,6 +4220,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.SubmitRequest(childComplexity, args["input"].(model.SubmitRequestInput)), true
+	case "Mutation.testWebhook":
+		if e.ComplexityRoot.Mutation.TestWebhook == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_testWebhook_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.TestWebhook(childComplexity, args["input"].(model.TestWebhookInput)), true
 	case "Mutation.transferTask":
 		if e.ComplexityRoot.Mutation.TransferTask == nil {
 			break
@@ -4131,6 +4275,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateRecurrence(childComplexity, args["input"].(model.UpdateRecurrenceInput)), true
+	case "Mutation.updateWebhook":
+		if e.ComplexityRoot.Mutation.UpdateWebhook == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateWebhook_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateWebhook(childComplexity, args["input"].(model.UpdateWebhookInput)), true
 	case "Mutation.verifyMailbox":
 		if e.ComplexityRoot.Mutation.VerifyMailbox == nil {
 			break
@@ -5109,6 +5264,29 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Viewer(childComplexity), true
+	case "Query.webhookDeliveries":
+		if e.ComplexityRoot.Query.WebhookDeliveries == nil {
+			break
+		}
+
+		args, err := ec.field_Query_webhookDeliveries_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.WebhookDeliveries(childComplexity, args["webhook"].(string), args["state"].(*model.WebhookDeliveryState), args["first"].(*int), args["after"].(*string)), true
+	case "Query.webhookEvents":
+		if e.ComplexityRoot.Query.WebhookEvents == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.WebhookEvents(childComplexity), true
+	case "Query.webhooks":
+		if e.ComplexityRoot.Query.Webhooks == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.Webhooks(childComplexity), true
 	case "Query.workflowDiagram":
 		if e.ComplexityRoot.Query.WorkflowDiagram == nil {
 			break
@@ -5479,6 +5657,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.ReplayEnding.Stuck(childComplexity), true
+
+	case "ReplayWebhookSincePayload.count":
+		if e.ComplexityRoot.ReplayWebhookSincePayload.Count == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayWebhookSincePayload.Count(childComplexity), true
+	case "ReplayWebhookSincePayload.userErrors":
+		if e.ComplexityRoot.ReplayWebhookSincePayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.ReplayWebhookSincePayload.UserErrors(childComplexity), true
 
 	case "ReplayedRequest.after":
 		if e.ComplexityRoot.ReplayedRequest.After == nil {
@@ -7433,6 +7624,248 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ViewerPayload.Viewer(childComplexity), true
 
+	case "Webhook.changedAt":
+		if e.ComplexityRoot.Webhook.ChangedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.ChangedAt(childComplexity), true
+	case "Webhook.createdAt":
+		if e.ComplexityRoot.Webhook.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.CreatedAt(childComplexity), true
+	case "Webhook.description":
+		if e.ComplexityRoot.Webhook.Description == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.Description(childComplexity), true
+	case "Webhook.disabledReason":
+		if e.ComplexityRoot.Webhook.DisabledReason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.DisabledReason(childComplexity), true
+	case "Webhook.enabled":
+		if e.ComplexityRoot.Webhook.Enabled == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.Enabled(childComplexity), true
+	case "Webhook.events":
+		if e.ComplexityRoot.Webhook.Events == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.Events(childComplexity), true
+	case "Webhook.failingSince":
+		if e.ComplexityRoot.Webhook.FailingSince == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.FailingSince(childComplexity), true
+	case "Webhook.id":
+		if e.ComplexityRoot.Webhook.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.ID(childComplexity), true
+	case "Webhook.owner":
+		if e.ComplexityRoot.Webhook.Owner == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.Owner(childComplexity), true
+	case "Webhook.pausedUntil":
+		if e.ComplexityRoot.Webhook.PausedUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.PausedUntil(childComplexity), true
+	case "Webhook.previousSecretUntil":
+		if e.ComplexityRoot.Webhook.PreviousSecretUntil == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.PreviousSecretUntil(childComplexity), true
+	case "Webhook.url":
+		if e.ComplexityRoot.Webhook.URL == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Webhook.URL(childComplexity), true
+
+	case "WebhookDelivery.about":
+		if e.ComplexityRoot.WebhookDelivery.About == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.About(childComplexity), true
+	case "WebhookDelivery.answer":
+		if e.ComplexityRoot.WebhookDelivery.Answer == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.Answer(childComplexity), true
+	case "WebhookDelivery.attempts":
+		if e.ComplexityRoot.WebhookDelivery.Attempts == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.Attempts(childComplexity), true
+	case "WebhookDelivery.body":
+		if e.ComplexityRoot.WebhookDelivery.Body == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.Body(childComplexity), true
+	case "WebhookDelivery.code":
+		if e.ComplexityRoot.WebhookDelivery.Code == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.Code(childComplexity), true
+	case "WebhookDelivery.createdAt":
+		if e.ComplexityRoot.WebhookDelivery.CreatedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.CreatedAt(childComplexity), true
+	case "WebhookDelivery.event":
+		if e.ComplexityRoot.WebhookDelivery.Event == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.Event(childComplexity), true
+	case "WebhookDelivery.id":
+		if e.ComplexityRoot.WebhookDelivery.ID == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.ID(childComplexity), true
+	case "WebhookDelivery.nextAt":
+		if e.ComplexityRoot.WebhookDelivery.NextAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.NextAt(childComplexity), true
+	case "WebhookDelivery.possibleDuplicates":
+		if e.ComplexityRoot.WebhookDelivery.PossibleDuplicates == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.PossibleDuplicates(childComplexity), true
+	case "WebhookDelivery.reason":
+		if e.ComplexityRoot.WebhookDelivery.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.Reason(childComplexity), true
+	case "WebhookDelivery.sentAt":
+		if e.ComplexityRoot.WebhookDelivery.SentAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.SentAt(childComplexity), true
+	case "WebhookDelivery.state":
+		if e.ComplexityRoot.WebhookDelivery.State == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.State(childComplexity), true
+	case "WebhookDelivery.triedAt":
+		if e.ComplexityRoot.WebhookDelivery.TriedAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDelivery.TriedAt(childComplexity), true
+
+	case "WebhookDeliveryConnection.edges":
+		if e.ComplexityRoot.WebhookDeliveryConnection.Edges == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDeliveryConnection.Edges(childComplexity), true
+	case "WebhookDeliveryConnection.pageInfo":
+		if e.ComplexityRoot.WebhookDeliveryConnection.PageInfo == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDeliveryConnection.PageInfo(childComplexity), true
+
+	case "WebhookDeliveryEdge.cursor":
+		if e.ComplexityRoot.WebhookDeliveryEdge.Cursor == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDeliveryEdge.Cursor(childComplexity), true
+	case "WebhookDeliveryEdge.node":
+		if e.ComplexityRoot.WebhookDeliveryEdge.Node == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDeliveryEdge.Node(childComplexity), true
+
+	case "WebhookDeliveryPayload.delivery":
+		if e.ComplexityRoot.WebhookDeliveryPayload.Delivery == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDeliveryPayload.Delivery(childComplexity), true
+	case "WebhookDeliveryPayload.userErrors":
+		if e.ComplexityRoot.WebhookDeliveryPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookDeliveryPayload.UserErrors(childComplexity), true
+
+	case "WebhookEvent.name":
+		if e.ComplexityRoot.WebhookEvent.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookEvent.Name(childComplexity), true
+	case "WebhookEvent.text":
+		if e.ComplexityRoot.WebhookEvent.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookEvent.Text(childComplexity), true
+
+	case "WebhookPayload.userErrors":
+		if e.ComplexityRoot.WebhookPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookPayload.UserErrors(childComplexity), true
+	case "WebhookPayload.webhook":
+		if e.ComplexityRoot.WebhookPayload.Webhook == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookPayload.Webhook(childComplexity), true
+
+	case "WebhookSecretPayload.secret":
+		if e.ComplexityRoot.WebhookSecretPayload.Secret == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookSecretPayload.Secret(childComplexity), true
+	case "WebhookSecretPayload.userErrors":
+		if e.ComplexityRoot.WebhookSecretPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookSecretPayload.UserErrors(childComplexity), true
+	case "WebhookSecretPayload.webhook":
+		if e.ComplexityRoot.WebhookSecretPayload.Webhook == nil {
+			break
+		}
+
+		return e.ComplexityRoot.WebhookSecretPayload.Webhook(childComplexity), true
+
 	case "Workflow.about":
 		if e.ComplexityRoot.Workflow.About == nil {
 			break
@@ -7850,9 +8283,11 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("CreatePledgeInput", ec.unmarshalInputCreatePledgeInput),
 			graphql.NewInputUnmarshaler("CreateRecurrenceInput", ec.unmarshalInputCreateRecurrenceInput),
 			graphql.NewInputUnmarshaler("CreateTokenInput", ec.unmarshalInputCreateTokenInput),
+			graphql.NewInputUnmarshaler("CreateWebhookInput", ec.unmarshalInputCreateWebhookInput),
 			graphql.NewInputUnmarshaler("DecideTaskInput", ec.unmarshalInputDecideTaskInput),
 			graphql.NewInputUnmarshaler("DecideTasksInput", ec.unmarshalInputDecideTasksInput),
 			graphql.NewInputUnmarshaler("DelegateSeatInput", ec.unmarshalInputDelegateSeatInput),
+			graphql.NewInputUnmarshaler("DeleteWebhookInput", ec.unmarshalInputDeleteWebhookInput),
 			graphql.NewInputUnmarshaler("DisownDecisionInput", ec.unmarshalInputDisownDecisionInput),
 			graphql.NewInputUnmarshaler("EndAbsenceInput", ec.unmarshalInputEndAbsenceInput),
 			graphql.NewInputUnmarshaler("EndDelegationInput", ec.unmarshalInputEndDelegationInput),
@@ -7880,6 +8315,8 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("RecordPaperDecisionInput", ec.unmarshalInputRecordPaperDecisionInput),
 			graphql.NewInputUnmarshaler("RemoveHostInput", ec.unmarshalInputRemoveHostInput),
 			graphql.NewInputUnmarshaler("RepairTicketFilter", ec.unmarshalInputRepairTicketFilter),
+			graphql.NewInputUnmarshaler("ReplayWebhookDeliveryInput", ec.unmarshalInputReplayWebhookDeliveryInput),
+			graphql.NewInputUnmarshaler("ReplayWebhookSinceInput", ec.unmarshalInputReplayWebhookSinceInput),
 			graphql.NewInputUnmarshaler("ReportAbsenceInput", ec.unmarshalInputReportAbsenceInput),
 			graphql.NewInputUnmarshaler("RequestFilter", ec.unmarshalInputRequestFilter),
 			graphql.NewInputUnmarshaler("RequestResetInput", ec.unmarshalInputRequestResetInput),
@@ -7893,6 +8330,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("RevealToTellInput", ec.unmarshalInputRevealToTellInput),
 			graphql.NewInputUnmarshaler("RevokeSessionInput", ec.unmarshalInputRevokeSessionInput),
 			graphql.NewInputUnmarshaler("RevokeTokenInput", ec.unmarshalInputRevokeTokenInput),
+			graphql.NewInputUnmarshaler("RotateWebhookSecretInput", ec.unmarshalInputRotateWebhookSecretInput),
 			graphql.NewInputUnmarshaler("SeatHoursInput", ec.unmarshalInputSeatHoursInput),
 			graphql.NewInputUnmarshaler("SendRepairLinkInput", ec.unmarshalInputSendRepairLinkInput),
 			graphql.NewInputUnmarshaler("SetCalendarInput", ec.unmarshalInputSetCalendarInput),
@@ -7911,10 +8349,12 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("SubmitRequestInput", ec.unmarshalInputSubmitRequestInput),
 			graphql.NewInputUnmarshaler("TaskVersion", ec.unmarshalInputTaskVersion),
 			graphql.NewInputUnmarshaler("TermInput", ec.unmarshalInputTermInput),
+			graphql.NewInputUnmarshaler("TestWebhookInput", ec.unmarshalInputTestWebhookInput),
 			graphql.NewInputUnmarshaler("TransferTaskInput", ec.unmarshalInputTransferTaskInput),
 			graphql.NewInputUnmarshaler("TriageRepairInput", ec.unmarshalInputTriageRepairInput),
 			graphql.NewInputUnmarshaler("UndoDecisionInput", ec.unmarshalInputUndoDecisionInput),
 			graphql.NewInputUnmarshaler("UpdateRecurrenceInput", ec.unmarshalInputUpdateRecurrenceInput),
+			graphql.NewInputUnmarshaler("UpdateWebhookInput", ec.unmarshalInputUpdateWebhookInput),
 			graphql.NewInputUnmarshaler("VerifyMailboxInput", ec.unmarshalInputVerifyMailboxInput),
 			graphql.NewInputUnmarshaler("WithdrawRequestInput", ec.unmarshalInputWithdrawRequestInput),
 		)
@@ -10928,6 +11368,185 @@ type Verification {
   decidedAt: Time
 }
 `, BuiltIn: false},
+	{Name: "../schema/webhook.graphqls", Input: `"A kind of event that an endpoint may subscribe to."
+type WebhookEvent {
+  "E.g. request.closed."
+  name: String!
+  "What happened."
+  text: Text!
+}
+
+"A server of somebody's that is told of events (docs/webhooks.md)."
+type Webhook {
+  id: ID!
+  url: String!
+  description: String!
+  "Names of webhookEvents."
+  events: [String!]!
+  enabled: Boolean!
+  "Why it is switched off."
+  disabledReason: Text
+  "Who set it up."
+  owner: Person!
+  "Since when no post has arrived; null = the last one did."
+  failingSince: Time
+  "Until when it asked not to be posted to (Retry-After)."
+  pausedUntil: Time
+  "Until when the secret before the last rotation signs, too."
+  previousSecretUntil: Time
+  createdAt: Time!
+  changedAt: Time!
+}
+
+enum WebhookDeliveryState {
+  "For its first or next attempt."
+  WAITING
+  SENDING
+  "It was answered with 2xx."
+  SENT
+  "Dead, after 24 hours of attempts or because the endpoint was switched off; replayWebhookDelivery tries it again."
+  FAILED
+}
+
+"One event for one endpoint."
+type WebhookDelivery {
+  "The header webhook-id of all its posts."
+  id: ID!
+  event: String!
+  "The object that the event is about."
+  about: ID
+  state: WebhookDeliveryState!
+  attempts: Int!
+  "HTTP status of the last answer."
+  code: Int
+  "How the last attempt failed."
+  reason: Text
+  "The first 200 characters of the last answer."
+  answer: String
+  "What is posted, byte for byte."
+  body: String!
+  "Posts whose outcome stayed unknown and that were repeated with the same webhook-id."
+  possibleDuplicates: Int!
+  createdAt: Time!
+  "Of the last attempt."
+  triedAt: Time
+  sentAt: Time
+  "Of the next attempt; null when there is none."
+  nextAt: Time
+}
+
+type WebhookDeliveryConnection {
+  edges: [WebhookDeliveryEdge!]!
+  pageInfo: PageInfo!
+}
+
+type WebhookDeliveryEdge {
+  cursor: String!
+  node: WebhookDelivery!
+}
+
+input CreateWebhookInput {
+  "An https address; http only for the networks of KELIAN_WEBHOOK_NETS."
+  url: String!
+  "At most 200 characters."
+  description: String = ""
+  "Names of webhookEvents, at least one."
+  events: [String!]!
+}
+
+input UpdateWebhookInput {
+  webhook: ID!
+  "Null stays as it is; so with what follows."
+  url: String
+  description: String
+  events: [String!]
+  "Switching it off makes what waits for it dead; switching it on begins anew, without what happened meanwhile."
+  enabled: Boolean
+  idempotencyKey: IdempotencyKey!
+}
+
+input DeleteWebhookInput {
+  webhook: ID!
+  idempotencyKey: IdempotencyKey!
+}
+
+input RotateWebhookSecretInput {
+  webhook: ID!
+  "For how long posts are signed with the old secret, too; 0 to 168. 0 for one that leaked."
+  overlapHours: Int = 24
+}
+
+input TestWebhookInput {
+  webhook: ID!
+  idempotencyKey: IdempotencyKey!
+}
+
+input ReplayWebhookDeliveryInput {
+  delivery: ID!
+  idempotencyKey: IdempotencyKey!
+}
+
+input ReplayWebhookSinceInput {
+  webhook: ID!
+  "Of the events; at most seven days before until."
+  since: Time!
+  "Null = now."
+  until: Time
+  "Also those that had arrived."
+  sent: Boolean = false
+  idempotencyKey: IdempotencyKey!
+}
+
+type WebhookPayload {
+  webhook: Webhook
+  userErrors: [UserError!]!
+}
+
+type WebhookSecretPayload {
+  webhook: Webhook
+  "whsec_ and base64, shown this once."
+  secret: String
+  userErrors: [UserError!]!
+}
+
+type WebhookDeliveryPayload {
+  "For webhookDeliveries."
+  delivery: ID
+  userErrors: [UserError!]!
+}
+
+type ReplayWebhookSincePayload {
+  "How many are posted again."
+  count: Int!
+  userErrors: [UserError!]!
+}
+
+extend type Query {
+  "Every endpoint, the newest first. For who runs the system and who answers for it."
+  webhooks: [Webhook!]!
+  "What endpoints may subscribe to."
+  webhookEvents: [WebhookEvent!]!
+  "An endpoint's deliveries of the last 30 days, the newest first."
+  webhookDeliveries(webhook: ID!, state: WebhookDeliveryState, first: Int = 20, after: String): WebhookDeliveryConnection!
+}
+
+extend type Mutation {
+  "Adds an endpoint and shows its secret. Asks for the password (confirmPassword)."
+  createWebhook(input: CreateWebhookInput!): WebhookSecretPayload!
+  "Changes an endpoint, or switches it off and on."
+  updateWebhook(input: UpdateWebhookInput!): WebhookPayload!
+  "Removes an endpoint with its deliveries."
+  deleteWebhook(input: DeleteWebhookInput!): DonePayload!
+  "Makes another secret and shows it. Asks for the password (confirmPassword)."
+  rotateWebhookSecret(input: RotateWebhookSecretInput!): WebhookSecretPayload!
+  "Posts an event of the type ping."
+  testWebhook(input: TestWebhookInput!): WebhookDeliveryPayload!
+  "Posts a delivery again under the same webhook-id; one that waits is due at once."
+  replayWebhookDelivery(input: ReplayWebhookDeliveryInput!): WebhookDeliveryPayload!
+  "Posts again what died in a span of time, at most 1,000 deliveries."
+  replayWebhookSince(input: ReplayWebhookSinceInput!): ReplayWebhookSincePayload!
+}
+`, BuiltIn: false},
 	{Name: "../schema/workflow.graphqls", Input: `"A published workflow."
 type Workflow implements Node {
   id: ID!
@@ -12711,6 +13330,16 @@ func (ec *executionContext) childFields_ReplayEnding(ctx context.Context, field 
 	return nil, fmt.Errorf("no field named %q was found under type ReplayEnding", field.Name)
 }
 
+func (ec *executionContext) childFields_ReplayWebhookSincePayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "count":
+		return ec.fieldContext_ReplayWebhookSincePayload_count(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_ReplayWebhookSincePayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type ReplayWebhookSincePayload", field.Name)
+}
+
 func (ec *executionContext) childFields_ReplayedRequest(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -13675,6 +14304,132 @@ func (ec *executionContext) childFields_ViewerPayload(ctx context.Context, field
 		return ec.fieldContext_ViewerPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type ViewerPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Webhook(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_Webhook_id(ctx, field)
+	case "url":
+		return ec.fieldContext_Webhook_url(ctx, field)
+	case "description":
+		return ec.fieldContext_Webhook_description(ctx, field)
+	case "events":
+		return ec.fieldContext_Webhook_events(ctx, field)
+	case "enabled":
+		return ec.fieldContext_Webhook_enabled(ctx, field)
+	case "disabledReason":
+		return ec.fieldContext_Webhook_disabledReason(ctx, field)
+	case "owner":
+		return ec.fieldContext_Webhook_owner(ctx, field)
+	case "failingSince":
+		return ec.fieldContext_Webhook_failingSince(ctx, field)
+	case "pausedUntil":
+		return ec.fieldContext_Webhook_pausedUntil(ctx, field)
+	case "previousSecretUntil":
+		return ec.fieldContext_Webhook_previousSecretUntil(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_Webhook_createdAt(ctx, field)
+	case "changedAt":
+		return ec.fieldContext_Webhook_changedAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Webhook", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookDelivery(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "id":
+		return ec.fieldContext_WebhookDelivery_id(ctx, field)
+	case "event":
+		return ec.fieldContext_WebhookDelivery_event(ctx, field)
+	case "about":
+		return ec.fieldContext_WebhookDelivery_about(ctx, field)
+	case "state":
+		return ec.fieldContext_WebhookDelivery_state(ctx, field)
+	case "attempts":
+		return ec.fieldContext_WebhookDelivery_attempts(ctx, field)
+	case "code":
+		return ec.fieldContext_WebhookDelivery_code(ctx, field)
+	case "reason":
+		return ec.fieldContext_WebhookDelivery_reason(ctx, field)
+	case "answer":
+		return ec.fieldContext_WebhookDelivery_answer(ctx, field)
+	case "body":
+		return ec.fieldContext_WebhookDelivery_body(ctx, field)
+	case "possibleDuplicates":
+		return ec.fieldContext_WebhookDelivery_possibleDuplicates(ctx, field)
+	case "createdAt":
+		return ec.fieldContext_WebhookDelivery_createdAt(ctx, field)
+	case "triedAt":
+		return ec.fieldContext_WebhookDelivery_triedAt(ctx, field)
+	case "sentAt":
+		return ec.fieldContext_WebhookDelivery_sentAt(ctx, field)
+	case "nextAt":
+		return ec.fieldContext_WebhookDelivery_nextAt(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookDelivery", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookDeliveryConnection(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "edges":
+		return ec.fieldContext_WebhookDeliveryConnection_edges(ctx, field)
+	case "pageInfo":
+		return ec.fieldContext_WebhookDeliveryConnection_pageInfo(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookDeliveryConnection", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookDeliveryEdge(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "cursor":
+		return ec.fieldContext_WebhookDeliveryEdge_cursor(ctx, field)
+	case "node":
+		return ec.fieldContext_WebhookDeliveryEdge_node(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookDeliveryEdge", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookDeliveryPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "delivery":
+		return ec.fieldContext_WebhookDeliveryPayload_delivery(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_WebhookDeliveryPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookDeliveryPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookEvent(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "name":
+		return ec.fieldContext_WebhookEvent_name(ctx, field)
+	case "text":
+		return ec.fieldContext_WebhookEvent_text(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookEvent", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "webhook":
+		return ec.fieldContext_WebhookPayload_webhook(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_WebhookPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_WebhookSecretPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "webhook":
+		return ec.fieldContext_WebhookSecretPayload_webhook(ctx, field)
+	case "secret":
+		return ec.fieldContext_WebhookSecretPayload_secret(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_WebhookSecretPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type WebhookSecretPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Workflow(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -451,6 +451,15 @@ type CreateTokenPayload struct {
 	UserErrors []UserError `json:"userErrors"`
 }
 
+type CreateWebhookInput struct {
+	// An https address; http only for the networks of KELIAN_WEBHOOK_NETS.
+	URL string `json:"url"`
+	// At most 200 characters.
+	Description *string `json:"description,omitempty"`
+	// Names of webhookEvents, at least one.
+	Events []string `json:"events"`
+}
+
 type DecideTaskInput struct {
 	Task    string  `json:"task"`
 	Verdict Verdict `json:"verdict"`
@@ -547,6 +556,11 @@ type Delegation struct {
 type DelegationPayload struct {
 	Delegation *Delegation `json:"delegation,omitempty"`
 	UserErrors []UserError `json:"userErrors"`
+}
+
+type DeleteWebhookInput struct {
+	Webhook        string `json:"webhook"`
+	IdempotencyKey string `json:"idempotencyKey"`
 }
 
 // One message to one recipient by one channel.
@@ -1439,6 +1453,28 @@ type ReplayEnding struct {
 	Stuck *string `json:"stuck,omitempty"`
 }
 
+type ReplayWebhookDeliveryInput struct {
+	Delivery       string `json:"delivery"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+type ReplayWebhookSinceInput struct {
+	Webhook string `json:"webhook"`
+	// Of the events; at most seven days before until.
+	Since time.Time `json:"since"`
+	// Null = now.
+	Until *time.Time `json:"until,omitempty"`
+	// Also those that had arrived.
+	Sent           *bool  `json:"sent,omitempty"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+type ReplayWebhookSincePayload struct {
+	// How many are posted again.
+	Count      int         `json:"count"`
+	UserErrors []UserError `json:"userErrors"`
+}
+
 type ReplayedRequest struct {
 	// Null where you may not see the request.
 	ID     *string `json:"id,omitempty"`
@@ -1722,6 +1758,12 @@ type RosterLine struct {
 	// Null with an error.
 	State *RosterState `json:"state,omitempty"`
 	Error *RosterError `json:"error,omitempty"`
+}
+
+type RotateWebhookSecretInput struct {
+	Webhook string `json:"webhook"`
+	// For how long posts are signed with the old secret, too; 0 to 168. 0 for one that leaked.
+	OverlapHours *int `json:"overlapHours,omitempty"`
 }
 
 // A refusal that needs no more than its message.
@@ -2176,6 +2218,11 @@ type TermInput struct {
 	ExamWeek *int `json:"examWeek,omitempty"`
 }
 
+type TestWebhookInput struct {
+	Webhook        string `json:"webhook"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
 // A text in the two languages of the federation.
 type Text struct {
 	Zh string `json:"zh"`
@@ -2329,6 +2376,17 @@ type UpdateRecurrenceInput struct {
 	IdempotencyKey string     `json:"idempotencyKey"`
 }
 
+type UpdateWebhookInput struct {
+	Webhook string `json:"webhook"`
+	// Null stays as it is; so with what follows.
+	URL         *string  `json:"url,omitempty"`
+	Description *string  `json:"description,omitempty"`
+	Events      []string `json:"events,omitempty"`
+	// Switching it off makes what waits for it dead; switching it on begins anew, without what happened meanwhile.
+	Enabled        *bool  `json:"enabled,omitempty"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
 // A true paper, and nothing personal.
 type Verification struct {
 	Number string        `json:"number"`
@@ -2355,6 +2413,91 @@ type Viewer struct {
 
 type ViewerPayload struct {
 	Viewer     *Viewer     `json:"viewer,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
+}
+
+// A server of somebody's that is told of events (docs/webhooks.md).
+type Webhook struct {
+	ID          string `json:"id"`
+	URL         string `json:"url"`
+	Description string `json:"description"`
+	// Names of webhookEvents.
+	Events  []string `json:"events"`
+	Enabled bool     `json:"enabled"`
+	// Why it is switched off.
+	DisabledReason *Text `json:"disabledReason,omitempty"`
+	// Who set it up.
+	Owner Person `json:"owner"`
+	// Since when no post has arrived; null = the last one did.
+	FailingSince *time.Time `json:"failingSince,omitempty"`
+	// Until when it asked not to be posted to (Retry-After).
+	PausedUntil *time.Time `json:"pausedUntil,omitempty"`
+	// Until when the secret before the last rotation signs, too.
+	PreviousSecretUntil *time.Time `json:"previousSecretUntil,omitempty"`
+	CreatedAt           time.Time  `json:"createdAt"`
+	ChangedAt           time.Time  `json:"changedAt"`
+}
+
+// One event for one endpoint.
+type WebhookDelivery struct {
+	// The header webhook-id of all its posts.
+	ID    string `json:"id"`
+	Event string `json:"event"`
+	// The object that the event is about.
+	About    *string              `json:"about,omitempty"`
+	State    WebhookDeliveryState `json:"state"`
+	Attempts int                  `json:"attempts"`
+	// HTTP status of the last answer.
+	Code *int `json:"code,omitempty"`
+	// How the last attempt failed.
+	Reason *Text `json:"reason,omitempty"`
+	// The first 200 characters of the last answer.
+	Answer *string `json:"answer,omitempty"`
+	// What is posted, byte for byte.
+	Body string `json:"body"`
+	// Posts whose outcome stayed unknown and that were repeated with the same webhook-id.
+	PossibleDuplicates int       `json:"possibleDuplicates"`
+	CreatedAt          time.Time `json:"createdAt"`
+	// Of the last attempt.
+	TriedAt *time.Time `json:"triedAt,omitempty"`
+	SentAt  *time.Time `json:"sentAt,omitempty"`
+	// Of the next attempt; null when there is none.
+	NextAt *time.Time `json:"nextAt,omitempty"`
+}
+
+type WebhookDeliveryConnection struct {
+	Edges    []WebhookDeliveryEdge `json:"edges"`
+	PageInfo PageInfo              `json:"pageInfo"`
+}
+
+type WebhookDeliveryEdge struct {
+	Cursor string          `json:"cursor"`
+	Node   WebhookDelivery `json:"node"`
+}
+
+type WebhookDeliveryPayload struct {
+	// For webhookDeliveries.
+	Delivery   *string     `json:"delivery,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
+}
+
+// A kind of event that an endpoint may subscribe to.
+type WebhookEvent struct {
+	// E.g. request.closed.
+	Name string `json:"name"`
+	// What happened.
+	Text Text `json:"text"`
+}
+
+type WebhookPayload struct {
+	Webhook    *Webhook    `json:"webhook,omitempty"`
+	UserErrors []UserError `json:"userErrors"`
+}
+
+type WebhookSecretPayload struct {
+	Webhook *Webhook `json:"webhook,omitempty"`
+	// whsec_ and base64, shown this once.
+	Secret     *string     `json:"secret,omitempty"`
 	UserErrors []UserError `json:"userErrors"`
 }
 
@@ -4959,6 +5102,68 @@ func (e *Verdict) UnmarshalJSON(b []byte) error {
 }
 
 func (e Verdict) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+type WebhookDeliveryState string
+
+const (
+	// For its first or next attempt.
+	WebhookDeliveryStateWaiting WebhookDeliveryState = "WAITING"
+	WebhookDeliveryStateSending WebhookDeliveryState = "SENDING"
+	// It was answered with 2xx.
+	WebhookDeliveryStateSent WebhookDeliveryState = "SENT"
+	// Dead, after 24 hours of attempts or because the endpoint was switched off; replayWebhookDelivery tries it again.
+	WebhookDeliveryStateFailed WebhookDeliveryState = "FAILED"
+)
+
+var AllWebhookDeliveryState = []WebhookDeliveryState{
+	WebhookDeliveryStateWaiting,
+	WebhookDeliveryStateSending,
+	WebhookDeliveryStateSent,
+	WebhookDeliveryStateFailed,
+}
+
+func (e WebhookDeliveryState) IsValid() bool {
+	switch e {
+	case WebhookDeliveryStateWaiting, WebhookDeliveryStateSending, WebhookDeliveryStateSent, WebhookDeliveryStateFailed:
+		return true
+	}
+	return false
+}
+
+func (e WebhookDeliveryState) String() string {
+	return string(e)
+}
+
+func (e *WebhookDeliveryState) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = WebhookDeliveryState(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid WebhookDeliveryState", str)
+	}
+	return nil
+}
+
+func (e WebhookDeliveryState) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *WebhookDeliveryState) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e WebhookDeliveryState) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

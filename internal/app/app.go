@@ -37,6 +37,7 @@ import (
 	"kelian/notify/mail"
 	"kelian/org"
 	"kelian/web"
+	"kelian/webhook"
 	"kelian/workflow"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -64,6 +65,7 @@ type App struct {
 	Training   *training.Service
 	Notify     *notify.Service
 	File       *file.Service
+	Webhook    *webhook.Service
 	Dispatcher *dispatch.Dispatcher
 	Tracer     *trace.Tracer
 	Prober     *netmon.LiveProber
@@ -192,11 +194,13 @@ func (a *App) bind(o Options) error {
 	return nil
 }
 
+// bindNetmon makes what dials addresses that people give.
 func (a *App) bindNetmon(o Options) error {
 	own, err := ownServices(a.Config)
 	if err != nil {
 		return err
 	}
+	a.bindWebhook(own)
 	policy := probe.NewPolicy(probe.PolicyOptions{Allow: a.Config.ProbeNets, AllowLoopback: o.Loopback, Own: own})
 	if a.Prober, err = newProber(policy, o); err != nil {
 		return err
@@ -220,7 +224,7 @@ var mailTLS = map[string]mail.TLS{"tls": mail.Implicit, "starttls": mail.StartTL
 // Rules is the one table of who may do what.
 func Rules() *org.Table {
 	return org.NewTable(org.Rules(), auth.Rules(), workflow.Rules(), netmon.Rules(), repair.Rules(), property.Rules(),
-		sponsor.Rules(), training.Rules(), notify.Rules(), file.Rules(), rules())
+		sponsor.Rules(), training.Rules(), notify.Rules(), file.Rules(), webhook.Rules(), rules())
 }
 
 func effects() []string {

@@ -69,6 +69,7 @@ func (a *App) handlers() {
 	r.Handle("training.task.warn", "training", a.Training.OnWarn)
 	r.Handle("training.offer.lapsed", "training", a.Training.OnOfferLapsed)
 	r.Handle("sponsor.overdue", "sponsor", a.Sponsor.OnOverdue)
+	a.hookHandlers(r)
 }
 
 // onApproved gives an approval's effect to the desk that handles it.

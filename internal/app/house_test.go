@@ -42,8 +42,9 @@ var mayImport = map[string][]string{
 	"desk":                    append([]string{"org", "desk"}, kernel...),
 	"notify":                  append([]string{"org", "notify"}, kernel...),
 	"file":                    append([]string{"org"}, kernel...),
-	"jobs":                    append([]string{"org", "auth", "workflow", "netmon", "desk", "notify", "file", "jobs"}, kernel...),
-	"graph":                   append([]string{"org", "auth", "workflow", "netmon", "desk", "notify", "file", "graph", "internal"}, kernel...),
+	"webhook":                 append([]string{"org"}, kernel...),
+	"jobs":                    append([]string{"org", "auth", "workflow", "netmon", "desk", "notify", "file", "webhook", "jobs"}, kernel...),
+	"graph":                   append([]string{"org", "auth", "workflow", "netmon", "desk", "notify", "file", "webhook", "graph", "internal"}, kernel...),
 	"web":                     append([]string{"org", "auth", "workflow", "netmon", "desk", "notify", "file", "web", "internal"}, kernel...),
 	"bench":                   {""},
 	"internal/faulttest":      {""}, // tests on real processes
@@ -60,6 +61,7 @@ var never = map[string][]string{
 	"netmon":   {"github.com/hibiken/asynq", "github.com/99designs/gqlgen"},
 	"desk":     {"github.com/hibiken/asynq", "github.com/99designs/gqlgen"},
 	"notify":   {"github.com/hibiken/asynq", "github.com/99designs/gqlgen"},
+	"webhook":  {"github.com/hibiken/asynq", "github.com/99designs/gqlgen"},
 }
 
 func TestNoForbiddenArrow(t *testing.T) {

@@ -27,6 +27,7 @@ var Retention = []jobs.Keep{
 	{What: "notifications", Table: "notification", Column: "at", Business: true, For: aYear,
 		Where: `NOT EXISTS (SELECT 1 FROM delivery WHERE delivery.event = notification.id)
 			AND NOT EXISTS (SELECT 1 FROM to_tell WHERE to_tell.notification = notification.id)`},
+	{What: "posts to webhooks that arrived or are dead", Table: "webhook_delivery", Column: "created_at", Where: "state NOT IN ('waiting', 'sending')", For: 30 * day, Business: true},
 	{What: "requests once found not to be what their events say, and mended", Table: "mismatch", Column: "mended_at", Where: "mended_at IS NOT NULL", For: aYear, Business: true},
 	{What: "decision links", Table: "decision_link", Column: "expires_at", For: 90 * day, Business: true},
 	{What: "released reservations", Table: "reservation", Column: "released_at", Where: "state = 'RELEASED'", For: aYear, Business: true},
@@ -78,7 +79,7 @@ var Kept = map[string]string{
 	"organisation": record, "sponsor_contact": record,
 	"unit": settings, "seat": settings, "portfolio": settings, "liaison": settings, "setting": settings, "recurrence": settings,
 	"item": settings, "place": settings, "course": settings, "workload": settings,
-	"host": settings, "host_building": settings, "host_need": settings, "host_check": settings,
+	"webhook": settings, "host": settings, "host_building": settings, "host_need": settings, "host_check": settings,
 	"counter": "one row per series of numbers and year", "vantage": "one row per place that probes",
 	"migration": "one row per change of the schema", "migration_lock": "one row while the schema changes",
 	"shard_claim": "one row per shard, overwritten", "judge_state": "one row, overwritten",

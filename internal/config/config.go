@@ -35,6 +35,7 @@ type Config struct {
 	Timezone         *time.Location
 	FederationName   string
 	ProbeNets        []netip.Prefix
+	WebhookNets      []netip.Prefix
 	Mail             Mail
 	LogLevel         string
 }
@@ -72,6 +73,8 @@ func (v Values) Parse(makeKey bool) (Config, error) {
 	wrong("campus-nets", err)
 	c.ProbeNets, err = prefixes(v["probe-nets"].Text)
 	wrong("probe-nets", err)
+	c.WebhookNets, err = prefixes(v["webhook-nets"].Text)
+	wrong("webhook-nets", err)
 	c.CORSOrigins = list(v["cors-origins"].Text)
 	for _, o := range c.CORSOrigins {
 		wrong("cors-origins", origin(o))

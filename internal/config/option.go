@@ -44,6 +44,7 @@ var Options = []Option{
 	{Name: "timezone", Default: "Asia/Shanghai", Stored: true, Help: "zone of everything that a person reads"},
 	{Name: "federation-name", Default: "科技联合会", Stored: true, Help: "the federation's name, shown on every page"},
 	{Name: "probe-nets", Help: "CIDRs that the monitor may probe; empty = none"},
+	{Name: "webhook-nets", Help: "CIDRs that are not public and that webhooks may be sent to all the same, also over plain http; empty = public addresses over https only"},
 	{Name: "mail-host", Stored: true, Help: "SMTP server; empty = no e-mail is sent"},
 	{Name: "mail-port", Default: "465", Stored: true, Help: "port of the SMTP server"},
 	{Name: "mail-user", Stored: true, Help: "user at the SMTP server"},
@@ -73,6 +74,7 @@ type Flags struct {
 	Timezone         string `name:"timezone" help:"Time zone (Asia/Shanghai)."`
 	FederationName   string `name:"federation-name" help:"The federation's name."`
 	ProbeNets        string `name:"probe-nets" help:"CIDRs that the monitor may probe."`
+	WebhookNets      string `name:"webhook-nets" help:"CIDRs beside the public ones that webhooks may be sent to."`
 	MailHost         string `name:"mail-host" help:"SMTP server."`
 	MailPort         string `name:"mail-port" help:"Port of the SMTP server (465)."`
 	MailUser         string `name:"mail-user" help:"User at the SMTP server."`

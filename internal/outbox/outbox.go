@@ -60,10 +60,11 @@ type Row struct {
 const (
 	QueueDefault = "default"
 	QueueSend    = "send" // effects outside of the database
+	QueueHook    = "hook" // effects on servers of others, which may hang: they have hands of their own
 )
 
 // Queues lists every queue.
-var Queues = []string{QueueDefault, QueueSend}
+var Queues = []string{QueueDefault, QueueSend, QueueHook}
 
 var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 
@@ -71,42 +72,61 @@ var epoch = time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
 // first command runs; every process knows the whole of it, whatever its roles.
 var routes struct {
 	sync.RWMutex
-	to map[string][]string
+	to map[string][]route
 }
+
+type route struct{ consumer, while string }
 
 // Route sends the topic's events to the consumer too; doing it again changes
 // nothing. Each consumer gets a row of its own.
-func Route(topic, consumer string) {
+func Route(topic, consumer string) { RouteWhile(topic, consumer, "") }
+
+// RouteWhile is Route for a consumer who seldom exists: it gets a row only
+// while the condition, SQL of the program's own, holds in the transaction that
+// puts the event.
+func RouteWhile(topic, consumer, condition string) {
 	routes.Lock()
 	defer routes.Unlock()
 	if routes.to == nil {
-		routes.to = map[string][]string{}
+		routes.to = map[string][]route{}
 	}
-	if !slices.Contains(routes.to[topic], consumer) {
-		routes.to[topic] = append(routes.to[topic], consumer)
+	if r := (route{consumer, condition}); !slices.Contains(routes.to[topic], r) {
+		routes.to[topic] = append(routes.to[topic], r)
 	}
 }
 
-func consumers(topic string) []string {
+func consumers(topic string) (always []string, sometimes []route) {
 	routes.RLock()
 	defer routes.RUnlock()
-	return slices.Clone(routes.to[topic])
+	for _, r := range routes.to[topic] {
+		if r.while == "" {
+			always = append(always, r.consumer)
+		} else {
+			sometimes = append(sometimes, r)
+		}
+	}
+	return always, sometimes
 }
 
 // Put writes the event with the transaction: one row for each consumer, or one
-// finished row for the feed when it has none.
+// finished row for the feed when none is sure to be there.
 func Put(tx *store.Tx, e Event) {
 	row := newRow(e)
 	row.Feed = true
-	to := consumers(e.Topic)
-	if len(to) == 0 {
+	always, sometimes := consumers(e.Topic)
+	if len(always) == 0 {
 		row.State = "done"
 		tx.Queue(insert(tx, row))
 	}
-	for _, c := range to {
+	for _, c := range always {
 		row.Consumer = c
 		tx.Queue(insert(tx, row))
 		row = newRow(e)
+	}
+	for _, r := range sometimes {
+		row = newRow(e)
+		tx.QueueSQL(`INSERT INTO outbox (id, topic, consumer, feed, queue, aggregate, version, payload, state, due_at)
+			SELECT ?, ?, ?, ?, ?, ?, ?, ?, ?, ? WHERE ?`, row.ID, row.Topic, r.consumer, false, row.Queue, row.Aggregate, row.Version, row.Payload, row.State, row.DueAt, bun.Safe(r.while))
 	}
 	tx.OnCommit(poke)
 	fault.At("before-commit", e.Topic)
@@ -119,7 +139,7 @@ func Put(tx *store.Tx, e Event) {
 // topic's one consumer. Putting it again replaces it; Void of the owner takes
 // it back.
 func Timer(tx *store.Tx, owner id.ID, name string, e Event) {
-	to := consumers(e.Topic)
+	to, _ := consumers(e.Topic)
 	if len(to) > 1 {
 		panic("outbox: the timer " + e.Topic + " has more than one consumer")
 	}

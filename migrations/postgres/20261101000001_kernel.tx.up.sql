@@ -61,6 +61,8 @@ CREATE INDEX outbox_feed ON outbox (xid, seq) WHERE feed;
 --bun:split
 CREATE INDEX outbox_created ON outbox (created_at);
 --bun:split
+CREATE INDEX outbox_hook ON outbox (aggregate, version) WHERE consumer = 'webhook' AND state IN ('pending', 'sent');
+--bun:split
 CREATE TABLE delivery (
     id uuid PRIMARY KEY,
     event uuid NOT NULL,

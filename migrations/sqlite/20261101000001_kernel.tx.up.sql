@@ -58,6 +58,8 @@ CREATE UNIQUE INDEX outbox_timer ON outbox (owner, name) WHERE owner IS NOT NULL
 --bun:split
 CREATE INDEX outbox_created ON outbox (created_at);
 --bun:split
+CREATE INDEX outbox_hook ON outbox (aggregate, version) WHERE consumer = 'webhook' AND state IN ('pending', 'sent');
+--bun:split
 CREATE TABLE delivery (
     id TEXT PRIMARY KEY,
     event TEXT NOT NULL,

@@ -100,6 +100,11 @@ func (c *Checker) TCP(ctx context.Context, target string, timeout time.Duration)
 	return r, reportable(ctx, err)
 }
 
+// DialContext connects to "host:port" under the Policy, for an http.Transport.
+func (c *Checker) DialContext(ctx context.Context, _, target string) (net.Conn, error) {
+	return c.dial(ctx, target, new(hop))
+}
+
 // hop is what dialling one connection took.
 type hop struct {
 	addr         netip.AddrPort

@@ -2,6 +2,7 @@ package probe
 
 import (
 	"net/netip"
+	"slices"
 	"syscall"
 
 	"kelian/internal/fault"
@@ -17,6 +18,9 @@ const ReasonNotAllowed = "TARGET_NOT_ALLOWED"
 type PolicyOptions struct {
 	// Allow lists the networks that may be probed.
 	Allow []netip.Prefix
+	// Public opens the addresses of the Internet that anybody may have, for
+	// messages to servers of others.
+	Public bool
 	// AllowLoopback opens 127.0.0.0/8 and ::1, for the demo and tests.
 	AllowLoopback bool
 	// Own lists Kelian's own services (listeners, database, Redis), refused
@@ -30,13 +34,14 @@ type PolicyOptions struct {
 // answer changes gets around it. It is read-only and safe for concurrent use.
 type Policy struct {
 	allow    []netip.Prefix
+	public   bool
 	loopback bool
 	own      []netip.AddrPort
 }
 
 // NewPolicy makes a Policy.
 func NewPolicy(o PolicyOptions) *Policy {
-	p := &Policy{loopback: o.AllowLoopback}
+	p := &Policy{public: o.Public, loopback: o.AllowLoopback}
 	for _, n := range o.Allow {
 		if n.Addr().Is4In6() && n.Bits() >= 96 {
 			n = netip.PrefixFrom(n.Addr().Unmap(), n.Bits()-96)
@@ -85,6 +90,9 @@ func (p *Policy) CheckAddr(a netip.Addr) error {
 	if p.loopback && all[0].IsLoopback() {
 		return nil
 	}
+	if p.public && !slices.ContainsFunc(all, special) {
+		return nil
+	}
 	return refuse(name, "不在允许检测的网段内：请管理员把它所在的网段加入 "+AllowSetting,
 		"not inside the networks that may be probed: ask the operator to add its network to "+AllowSetting)
 }
@@ -114,6 +122,19 @@ var metadata = map[netip.Addr]bool{
 	netip.MustParseAddr("192.0.0.192"):     true,
 	netip.MustParseAddr("fd00:ec2::254"):   true,
 	netip.MustParseAddr("fd20:ce::254"):    true,
+}
+
+// Networks in which no server of the Internet stands, beside those that
+// netip.Addr knows: RFC 6890 §2.2, RFC 4291 §2.5.7.
+var specials = []netip.Prefix{
+	netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("192.0.2.0/24"),
+	netip.MustParsePrefix("198.18.0.0/15"), netip.MustParsePrefix("198.51.100.0/24"), netip.MustParsePrefix("203.0.113.0/24"),
+	netip.MustParsePrefix("240.0.0.0/4"), netip.MustParsePrefix("100::/64"), netip.MustParsePrefix("2001:2::/48"),
+	netip.MustParsePrefix("2001:db8::/32"), netip.MustParsePrefix("3fff::/20"), netip.MustParsePrefix("5f00::/16"), netip.MustParsePrefix("fec0::/10"),
+}
+
+func special(a netip.Addr) bool {
+	return !a.IsGlobalUnicast() || a.IsPrivate() || slices.ContainsFunc(specials, func(n netip.Prefix) bool { return n.Contains(a) })
 }
 
 var thisNetwork = netip.MustParsePrefix("0.0.0.0/8") // RFC 1122 §3.2.1.3: Linux takes it for itself

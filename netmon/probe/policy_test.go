@@ -150,3 +150,20 @@ func TestPolicyRefusalsNameTheFix(t *testing.T) {
 		t.Errorf("loopback with its switch on: %v", err)
 	}
 }
+
+// Posts to others' servers go to addresses that anybody may have, and to
+// nothing else that is not allowed by name.
+func TestPublicAddresses(t *testing.T) {
+	p := probe.NewPolicy(probe.PolicyOptions{Public: true, Allow: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/16")}})
+	for to, ok := range map[string]bool{
+		"8.8.8.8:443": true, "[2600::1]:443": true, "[::ffff:8.8.8.8]:443": true, "[64:ff9b::8.8.8.8]:443": true, "10.1.2.3:443": true,
+		"10.2.0.1:443": false, "172.16.0.1:443": false, "192.168.0.1:443": false, "100.64.0.1:443": false, "100.100.100.200:443": false, "127.0.0.1:443": false,
+		"169.254.1.1:443": false, "0.0.0.0:443": false, "224.0.0.1:443": false, "240.0.0.1:443": false, "255.255.255.255:443": false, "192.0.2.1:443": false,
+		"198.18.0.1:443": false, "[::1]:443": false, "[fd00::1]:443": false, "[fe80::1]:443": false, "[fec0::1]:443": false, "[2001:db8::1]:443": false,
+		"[::ffff:192.168.0.1]:443": false, "[64:ff9b::192.168.0.1]:443": false, "[2002:c0a8:1::1]:443": false,
+	} {
+		if err := p.Check(netip.MustParseAddrPort(to)); (err == nil) != ok {
+			t.Errorf("%s: %v", to, err)
+		}
+	}
+}
