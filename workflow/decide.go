@@ -56,7 +56,7 @@ func (s *Service) Decide(ctx context.Context, actor org.Actor, in DecideInput) (
 	if err != nil {
 		return Outcome{}, err
 	}
-	return raced(store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "decideTask", in.IdempotencyKey, in), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
+	return raced(store.InTx(ctx, s.db, store.FromClient(s.db, actor.Person, "decideTask", in.IdempotencyKey, in).Ahead(), func(ctx context.Context, tx *store.Tx) (Outcome, error) {
 		t, err := s.load(ctx, tx, byTask, in.Task, now, cal)
 		if err != nil {
 			return Outcome{}, err

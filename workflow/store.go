@@ -70,6 +70,7 @@ func (s *Service) askLoad(r *store.Reads, tx *store.Tx, where string, key any, n
 			return nil, fault.Missing()
 		}
 		t := &thread{svc: s, tx: tx, now: now, cal: cal, row: rows[0]}
+		tx.Fence(`SELECT 1 FROM request WHERE id = ? AND head = ?`, t.row.ID, t.row.Head)
 		if t.def, err = s.version(ctx, tx, t.row.VersionID); err != nil {
 			return nil, err
 		}
@@ -183,15 +184,7 @@ func (t *thread) sealed() (string, []eventRow, error) {
 	rows := make([]eventRow, 0, len(t.events))
 	for i, ev := range t.events {
 		seq := t.before.Seq + 1 + i
-		raw, err := json.Marshal(ev)
-		if err != nil {
-			return "", nil, err
-		}
-		body, err := flow.Canonical(raw)
-		if err != nil {
-			return "", nil, err
-		}
-		sum, err := flow.Chain(head, seq, ev)
+		body, sum, err := flow.Seal(head, seq, ev)
 		if err != nil {
 			return "", nil, err
 		}

@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"time"
@@ -30,6 +31,7 @@ type options struct {
 	requests, inbox, open int
 	clients, rounds       int
 	burst                 time.Duration
+	profile               string // "" = none
 	out                   *os.File
 }
 
@@ -42,6 +44,7 @@ func main() {
 	flag.IntVar(&o.clients, "clients", 8, "clients at once")
 	flag.IntVar(&o.rounds, "rounds", 3, "bursts of each contender")
 	flag.DurationVar(&o.burst, "burst", 4*time.Second, "length of a burst")
+	flag.StringVar(&o.profile, "cpuprofile", "", "write a processor profile of the service's bursts to this file")
 	flag.Parse()
 	if err := run(context.Background(), o); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -104,6 +107,21 @@ func compare(ctx context.Context, o options, p *place.Place, address, dir string
 		peer = &burst{name: "one plpgsql call", do: func() (place.Result, error) { return pgbench(ctx, o, address) }}
 	}
 	service := &burst{name: "service", do: func() (place.Result, error) { return decide(ctx, o, p, p.Decide) }}
+	if o.profile != "" {
+		plain := service.do
+		service.do = func() (place.Result, error) {
+			f, err := os.Create(o.profile)
+			if err != nil {
+				return place.Result{}, err
+			}
+			defer func() { _ = f.Close() }()
+			if err := pprof.StartCPUProfile(f); err != nil {
+				return place.Result{}, err
+			}
+			defer pprof.StopCPUProfile()
+			return plain()
+		}
+	}
 	door, err := newDoor(ctx, p)
 	if err != nil {
 		return err
@@ -214,16 +232,16 @@ func version(ctx context.Context, db *store.DB) (v string) {
 
 func table(o options, all []*burst) {
 	fmt.Fprintf(o.out, "%d clients, %d bursts of %s each, alternating; medians; load %s\n", o.clients, o.rounds, o.burst, place.Load())
-	fmt.Fprintf(o.out, "%-20s %8s %8s %8s %12s %12s\n", "", "per s", "p50 ms", "p99 ms", "round trips", "syncs per s")
+	fmt.Fprintf(o.out, "%-20s %8s %8s %8s %8s %12s %12s\n", "", "per s", "p50 ms", "p99 ms", "cpu ms", "round trips", "syncs per s")
 	rate := map[string]float64{}
 	for _, b := range all {
 		slices.SortFunc(b.all, func(x, y place.Result) int { return int(x.PerSecond() - y.PerSecond()) })
-		r, n, took := b.all[len(b.all)/2], 0, time.Duration(0)
+		r, n, took, cpu := b.all[len(b.all)/2], 0, time.Duration(0), time.Duration(0)
 		for _, x := range b.all {
-			n, took = n+x.N, took+x.Took
+			n, took, cpu = n+x.N, took+x.Took, cpu+x.CPU
 		}
 		rate[b.name] = r.PerSecond()
-		fmt.Fprintf(o.out, "%-20s %8.0f %8.1f %8.1f %12.1f %12.0f\n", b.name, r.PerSecond(), ms(r.P50), ms(r.P99),
+		fmt.Fprintf(o.out, "%-20s %8.0f %8.1f %8.1f %8.2f %12.1f %12.0f\n", b.name, r.PerSecond(), ms(r.P50), ms(r.P99), ms(cpu)/float64(max(n, 1)),
 			float64(b.trip)/float64(max(n, 1)), float64(b.sync)/max(took.Seconds(), 1e-9))
 	}
 	peer := rate[all[0].name]

@@ -91,7 +91,7 @@ func bare(ctx context.Context, path string, d time.Duration) (place.Result, erro
 	if err := seed(ctx, db, keys); err != nil {
 		return place.Result{}, err
 	}
-	began, n := time.Now(), 0
+	began, cpu, n := time.Now(), place.CPU(), 0
 	for n+16 <= len(keys) && time.Since(began) < d {
 		tx, err := db.BeginTx(ctx, nil)
 		if err != nil {
@@ -118,7 +118,7 @@ func bare(ctx context.Context, path string, d time.Duration) (place.Result, erro
 		}
 		n += 16
 	}
-	return place.Result{N: n, Took: time.Since(began)}, nil
+	return place.Result{N: n, Took: time.Since(began), CPU: place.CPU() - cpu}, nil
 }
 
 func seed(ctx context.Context, db *sql.DB, keys []string) error {

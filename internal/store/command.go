@@ -24,6 +24,7 @@ type Command struct {
 	row     id.ID
 	attempt int
 	kind    commandKind
+	ahead   bool
 }
 
 type commandKind int
@@ -60,6 +61,20 @@ func FromDelivery(row id.ID, attempt int, topic string) Command {
 	return Command{name: "delivery/" + topic, kind: fromDelivery, row: row, attempt: attempt}
 }
 
+// Ahead lets a command of SQLite run before its turn at the one connection that
+// writes: on a connection that reads, beside those of others. In its turn only
+// its fences (Tx.Fence) are compared and its writes made; where a fence no longer
+// holds, or where it could not run ahead, it runs in its turn like any other.
+// It is for commands that write by Queue alone and whose fences name all that
+// must not have changed meanwhile: what the command would lock on PostgreSQL.
+func (c Command) Ahead() Command {
+	c.ahead = true
+	return c
+}
+
+// errNotAhead sends a command that ran ahead to its turn.
+var errNotAhead = errors.New("store: this command cannot run ahead")
+
 // ErrStale says that a delivery's row is done, void, or sent again meanwhile;
 // the handler has nothing to do.
 var ErrStale = errors.New("store: this delivery is stale")
@@ -69,10 +84,15 @@ type errReplay struct{ outcome string }
 
 func (errReplay) Error() string { return "store: command ran before" }
 
-// guard is the statement whose zero rows mean that the command must not run.
-func (c Command) guard(db *DB) *bun.RawQuery {
+// guard is the statement whose zero rows mean that the command must not run;
+// outcome is stored with it where it is known already.
+func (c Command) guard(db *DB, outcome string) *bun.RawQuery {
 	switch c.kind {
 	case fromClient:
+		if outcome != "" {
+			return db.w.NewRaw(`INSERT INTO idempotency (actor, mutation, key, input_hash, at, outcome) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
+				c.actor.String(), c.name, c.key, c.hash, db.Now(), outcome)
+		}
 		return db.w.NewRaw(`INSERT INTO idempotency (actor, mutation, key, input_hash, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING`,
 			c.actor.String(), c.name, c.key, c.hash, db.Now())
 	case fromDelivery:
@@ -107,15 +127,20 @@ func (c Command) refused(ctx context.Context, q bun.IConn, db *DB) error {
 	return errReplay{*outcome}
 }
 
-// settle is the statement that stores the outcome beside the effect.
-func (c Command) settle(db *DB, outcome any) (*bun.RawQuery, error) {
+// outcome is what is stored of a client's command, "" of others.
+func (c Command) outcome(out any) (string, error) {
 	if c.kind != fromClient {
-		return nil, nil
+		return "", nil
 	}
-	raw, err := json.Marshal(outcome)
+	raw, err := json.Marshal(out)
 	if err != nil {
-		return nil, fmt.Errorf("store: outcome of %s: %w", c.name, err)
+		return "", fmt.Errorf("store: outcome of %s: %w", c.name, err)
 	}
+	return string(raw), nil
+}
+
+// settle is the statement that stores the outcome beside the effect.
+func (c Command) settle(db *DB, outcome string) *bun.RawQuery {
 	return db.w.NewRaw(`UPDATE idempotency SET outcome = ? WHERE actor = ? AND mutation = ? AND key = ?`,
-		string(raw), c.actor.String(), c.name, c.key), nil
+		outcome, c.actor.String(), c.name, c.key)
 }

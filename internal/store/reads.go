@@ -11,6 +11,7 @@ import (
 
 	"github.com/uptrace/bun"
 	"github.com/uptrace/bun/dialect"
+	"github.com/uptrace/bun/dialect/sqlitedialect"
 	"github.com/uptrace/bun/schema"
 )
 
@@ -80,7 +81,7 @@ func (r *Reads) Run(ctx context.Context) error {
 		if tx.err != nil {
 			return tx.err
 		}
-		text = strings.Join(tx.batch(), "") + text
+		text = tx.batch() + text
 		tx.queue = nil
 	}
 	rows, err := r.q.QueryContext(ctx, "?", bun.Safe(text))
@@ -102,6 +103,21 @@ func (r *Reads) Run(ctx context.Context) error {
 }
 
 func (r *Reads) one(ctx context.Context, x read) error {
+	if d, ok := r.q.Dialect().(*sqlitedialect.Dialect); ok {
+		s, err := render(x.query, d)
+		if err != nil {
+			return err
+		}
+		rows, err := s.query(ctx, r.q)
+		if err != nil {
+			return Busy(err)
+		}
+		defer func() { _ = rows.Close() }()
+		if err := r.q.NewRaw("").DB().ScanRows(ctx, rows, x.dest); err != nil {
+			return Busy(err)
+		}
+		return Busy(rows.Err())
+	}
 	text, err := x.query.AppendQuery(schema.NewQueryGen(r.q.Dialect()), nil)
 	if err != nil {
 		return err

@@ -21,7 +21,6 @@ import (
 	"github.com/uptrace/bun/dialect/pgdialect"
 	"github.com/uptrace/bun/dialect/sqlitedialect"
 	"github.com/uptrace/bun/driver/pgdriver"
-	_ "modernc.org/sqlite" // the embedded database
 )
 
 // Options says which database to open and how.
@@ -146,18 +145,20 @@ func (db *DB) openSQLite(ctx context.Context, path string) error {
 	}
 	pragma := "_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)"
 	dsn := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + pragma
-	w, err := sql.Open("sqlite", dsn)
+	w, err := openPrepared(dsn, &db.trips)
 	if err != nil {
 		return err
 	}
 	w.SetMaxOpenConns(1)
-	r, err := sql.Open("sqlite", dsn+"&_pragma=query_only(1)")
+	r, err := openPrepared(dsn+"&_pragma=query_only(1)", &db.trips)
 	if err != nil {
 		return err
 	}
-	r.SetMaxOpenConns(max(4, runtime.NumCPU()))
-	db.w = bun.NewDB(w, sqlitedialect.New()).WithQueryHook(tripHook{db})
-	db.R = bun.NewDB(r, sqlitedialect.New()).WithQueryHook(tripHook{db})
+	readers := max(4, runtime.NumCPU())
+	r.SetMaxOpenConns(readers)
+	r.SetMaxIdleConns(readers)
+	db.w = bun.NewDB(w, sqlitedialect.New())
+	db.R = bun.NewDB(r, sqlitedialect.New())
 	// WAL mode is set by the first connection that may write.
 	if err := w.PingContext(ctx); err != nil {
 		return fmt.Errorf("open %s: %w", path, err)

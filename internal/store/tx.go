@@ -20,12 +20,13 @@ import (
 type Tx struct {
 	bun.IDB
 	DB       *DB
-	queue    []queued
+	queue    []statement
+	fences   []statement
 	onCommit []func()
+	ahead    bool // see Command.Ahead
+	outcome  string
 	err      error
 }
-
-type queued struct{ sql string }
 
 // Queue sends the write together with COMMIT, in the order of the calls.
 // It is for writes whose answer nobody needs; a constraint that refuses one
@@ -37,12 +38,12 @@ func (tx *Tx) Queue(q schema.QueryAppender) {
 	if insert, ok := q.(*bun.InsertQuery); ok {
 		insert.Returning("NULL") // bun would have what a default filled in, and Reads has rows of its own behind
 	}
-	b, err := q.AppendQuery(tx.DB.w.QueryGen(), nil)
+	s, err := tx.DB.render(q)
 	if err != nil {
 		tx.err = fmt.Errorf("store: queued write: %w", err)
 		return
 	}
-	tx.queue = append(tx.queue, queued{string(b)})
+	tx.queue = append(tx.queue, s)
 }
 
 // QueueSQL is Queue for a statement in plain SQL.
@@ -53,37 +54,56 @@ func (tx *Tx) Flush(ctx context.Context) error {
 	if tx.err != nil {
 		return tx.err
 	}
-	for _, stmt := range tx.batch() {
-		if _, err := tx.ExecContext(ctx, "?", bun.Safe(stmt)); err != nil {
-			return err
+	if tx.ahead && len(tx.queue) > 0 {
+		return errNotAhead
+	}
+	if tx.DB.Postgres() {
+		if text := tx.batch(); text != "" {
+			if _, err := tx.ExecContext(ctx, "?", bun.Safe(text)); err != nil {
+				return err
+			}
 		}
+	} else if err := run(ctx, tx.IDB, tx.queue); err != nil {
+		return err
 	}
 	tx.queue = nil
 	return nil
 }
 
+func run(ctx context.Context, q bun.IConn, list []statement) error {
+	for _, s := range list {
+		if _, err := s.exec(ctx, q); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Fence names what a command decided on, by a query that finds a row as long as
+// nothing of that has changed. It matters to commands that ran Ahead.
+func (tx *Tx) Fence(query string, args ...any) {
+	if !tx.ahead || tx.err != nil {
+		return
+	}
+	s, err := tx.DB.render(tx.DB.w.NewRaw(query, args...))
+	if err != nil {
+		tx.err = fmt.Errorf("store: fence: %w", err)
+		return
+	}
+	tx.fences = append(tx.fences, s)
+}
+
 // OnCommit runs fn in the caller's process after a successful COMMIT.
 func (tx *Tx) OnCommit(fn func()) { tx.onCommit = append(tx.onCommit, fn) }
 
-// batch gives the queued statements as messages: PostgreSQL takes them all in
-// one, for SQLite a message costs nothing.
-func (tx *Tx) batch() []string {
-	if len(tx.queue) == 0 {
-		return nil
-	}
-	if tx.DB.Postgres() {
-		var all strings.Builder
-		for _, q := range tx.queue {
-			all.WriteString(q.sql)
-			all.WriteString(";\n")
-		}
-		return []string{all.String()}
-	}
-	var out []string
+// batch joins the queued statements to one message for PostgreSQL.
+func (tx *Tx) batch() string {
+	var all strings.Builder
 	for _, q := range tx.queue {
-		out = append(out, q.sql)
+		all.WriteString(q.sql)
+		all.WriteString(";\n")
 	}
-	return out
+	return all.String()
 }
 
 type inTxKey struct{}
@@ -113,9 +133,8 @@ func InTx[T any](ctx context.Context, db *DB, cmd Command, fn func(ctx context.C
 		if err != nil {
 			return err
 		}
-		q, err := cmd.settle(db, out)
-		if q != nil {
-			tx.Queue(q)
+		if tx.outcome, err = cmd.outcome(out); err == nil && tx.outcome != "" && !tx.ahead {
+			tx.Queue(cmd.settle(db, tx.outcome))
 		}
 		if err == nil && fault.Forgets(cmd.name) {
 			return errForgotten
@@ -200,7 +219,7 @@ func (db *DB) runPostgres(ctx context.Context, cmd Command, body func(context.Co
 		}
 		_ = conn.Close()
 	}()
-	guard := cmd.guard(db)
+	guard := cmd.guard(db, "")
 	begin := "BEGIN"
 	if guard != nil {
 		b, err := guard.AppendQuery(db.w.QueryGen(), nil)
@@ -230,12 +249,8 @@ func (db *DB) runPostgres(ctx context.Context, cmd Command, body func(context.Co
 	if err := body(ctx, tx); err != nil {
 		return nil, err
 	}
-	last := "COMMIT"
-	for _, m := range tx.batch() {
-		last = m + last
-	}
 	fault.At("before-commit", cmd.name)
-	if _, err := conn.ExecContext(ctx, "?", bun.Safe(last)); err != nil {
+	if _, err := conn.ExecContext(ctx, "?", bun.Safe(tx.batch()+"COMMIT")); err != nil {
 		if lost(err) {
 			err = &unknownCommit{err}
 		}

@@ -1,12 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
 	"kelian/internal/fault"
 
@@ -16,8 +16,9 @@ import (
 var errBad = driver.ErrBadConn
 
 // writer owns SQLite's one writing connection and commits in groups: one
-// fdatasync for all members that were waiting (at most 32, gathered for at
-// most 2 ms). Each member runs in a savepoint of its own.
+// fdatasync for all members that are waiting when their turn comes, at most 32.
+// Each member runs in a savepoint of its own, but for one that ran ahead (see
+// Command.Ahead): it only writes, and a fault of it costs the group.
 type writer struct {
 	db   *DB
 	in   chan *member
@@ -30,16 +31,14 @@ type member struct {
 	ctx   context.Context
 	cmd   Command
 	body  func(context.Context, *Tx) error
+	plan  *Tx // what it came to ahead of its turn; nil: it did not
 	hooks []func()
 	err   error
 	panic any
 	ready chan struct{}
 }
 
-const (
-	groupSize = 32
-	groupTime = 2 * time.Millisecond
-)
+const groupSize = 32
 
 var errClosed = errors.New("store: the database is closed")
 
@@ -56,6 +55,9 @@ func (w *writer) stop() {
 
 func (w *writer) do(ctx context.Context, cmd Command, body func(context.Context, *Tx) error) ([]func(), error) {
 	m := &member{ctx: ctx, cmd: cmd, body: body, ready: make(chan struct{})}
+	if cmd.ahead {
+		m.plan = w.ahead(ctx, body)
+	}
 	select {
 	case w.in <- m:
 	case <-w.quit:
@@ -66,6 +68,26 @@ func (w *writer) do(ctx context.Context, cmd Command, body func(context.Context,
 		panic(m.panic)
 	}
 	return m.hooks, m.err
+}
+
+// ahead runs the command on a connection that reads. Whatever keeps it from
+// coming to an end there is met again in its turn, and answered then.
+func (w *writer) ahead(ctx context.Context, body func(context.Context, *Tx) error) (plan *Tx) {
+	q, err := w.db.R.BeginTx(ctx, nil)
+	if err != nil {
+		return nil
+	}
+	defer func() {
+		if recover() != nil {
+			plan = nil
+		}
+		_ = q.Rollback()
+	}()
+	tx := &Tx{IDB: q, DB: w.db, ahead: true}
+	if body(ctx, tx) != nil {
+		return nil
+	}
+	return tx
 }
 
 func (w *writer) loop() {
@@ -86,7 +108,7 @@ func (w *writer) group(first *member) {
 	members, err := w.try(first, groupSize)
 	if err != nil {
 		for _, m := range members {
-			m.hooks, m.err = nil, nil
+			m.hooks, m.err, m.plan = nil, nil, nil
 			if _, e := w.try(m, 1); e != nil && m.err == nil {
 				m.err = e
 			}
@@ -108,14 +130,13 @@ func (w *writer) try(first *member, size int) (members []*member, err error) {
 	if _, err := conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return members, err
 	}
-	until := time.Now().Add(groupTime)
 	for m := first; m != nil; {
 		if err := w.member(conn, m); err != nil {
 			_, _ = conn.ExecContext(ctx, "ROLLBACK")
 			return members, err
 		}
 		m = nil
-		if len(members) < size && time.Now().Before(until) {
+		if len(members) < size {
 			select {
 			case m = <-w.in:
 				members = append(members, m)
@@ -136,6 +157,11 @@ func (w *writer) try(first *member, size int) (members []*member, err error) {
 // member runs one closure in a savepoint. What it returns is a fault of the
 // group; the member's own refusal stands in m.err.
 func (w *writer) member(conn bun.Conn, m *member) error {
+	if m.plan != nil {
+		if done, err := w.planned(conn, m); done || err != nil {
+			return err
+		}
+	}
 	if _, err := conn.ExecContext(m.ctx, "SAVEPOINT member"); err != nil {
 		return err
 	}
@@ -153,19 +179,48 @@ func (w *writer) member(conn bun.Conn, m *member) error {
 	return nil
 }
 
+// planned writes what the member came to ahead of its turn, or says that its
+// fences no longer hold. Before the first write it may still be refused.
+func (w *writer) planned(conn bun.Conn, m *member) (done bool, err error) {
+	for _, f := range m.plan.fences {
+		if holds, err := f.finds(m.ctx, conn); err != nil || !holds {
+			return false, err
+		}
+	}
+	refusal, err := w.guard(conn, m, m.plan.outcome)
+	if refusal != nil || err != nil {
+		m.err = refusal
+		return true, err
+	}
+	m.hooks = m.plan.onCommit
+	return true, run(m.ctx, conn, m.plan.queue)
+}
+
+// guard runs the member's guard; refusal says why it must not run.
+func (w *writer) guard(conn bun.Conn, m *member, outcome string) (refusal, err error) {
+	q := m.cmd.guard(w.db, outcome)
+	if q == nil {
+		return nil, nil
+	}
+	s, err := w.db.render(q)
+	if err != nil {
+		return nil, err
+	}
+	res, err := s.exec(m.ctx, conn)
+	if err != nil {
+		return nil, err
+	}
+	n, err := res.RowsAffected()
+	if err == nil && n == 0 {
+		refusal = m.cmd.refused(m.ctx, conn, w.db)
+	}
+	return refusal, err
+}
+
 func (w *writer) body(conn bun.Conn, m *member, tx *Tx) (err error) {
 	defer func() { m.panic = recover() }()
-	if guard := m.cmd.guard(w.db); guard != nil {
-		res, err := guard.Conn(conn).Exec(m.ctx)
-		if err != nil {
-			return err
-		}
-		if n, err := res.RowsAffected(); err != nil || n == 0 {
-			if err != nil {
-				return err
-			}
-			return m.cmd.refused(m.ctx, conn, w.db)
-		}
+	if refusal, err := w.guard(conn, m, ""); refusal != nil || err != nil {
+		return cmp.Or(refusal, err)
 	}
 	if err := m.body(m.ctx, tx); err != nil {
 		return err

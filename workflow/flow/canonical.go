@@ -1,10 +1,8 @@
 package flow
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"math"
 	"slices"
 	"strconv"
@@ -44,82 +42,115 @@ func Canonical(b []byte) ([]byte, error) {
 	if !utf8.Valid(b) {
 		return nil, fmt.Errorf("flow: the JSON text is not UTF-8")
 	}
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	out, err := canonical(nil, d, 0)
-	if err != nil {
-		return nil, err
+	if !json.Valid(b) {
+		return nil, fmt.Errorf("flow: this is not one JSON value")
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, fmt.Errorf("flow: more than one JSON value")
-	}
-	return out, nil
+	w := spelling{in: b}
+	return w.value(make([]byte, 0, len(b)), 0)
 }
 
 const maxDepth = 64
 
-func canonical(out []byte, d *json.Decoder, depth int) ([]byte, error) {
+// spelling goes over a text that is known to be one JSON value.
+type spelling struct {
+	in []byte
+	at int
+}
+
+// next skips white space and gives the byte there.
+func (w *spelling) next() byte {
+	for strings.IndexByte(" \t\r\n", w.in[w.at]) >= 0 {
+		w.at++
+	}
+	return w.in[w.at]
+}
+
+func (w *spelling) value(out []byte, depth int) ([]byte, error) {
 	if depth > maxDepth {
 		return nil, fmt.Errorf("flow: JSON deeper than %d levels", maxDepth)
 	}
-	tok, err := d.Token()
-	if err != nil {
-		return nil, fmt.Errorf("flow: JSON: %w", err)
+	switch c := w.next(); c {
+	case '[':
+		return w.array(out, depth)
+	case '{':
+		return w.object(out, depth)
+	case '"':
+		s, err := w.text()
+		return appendString(out, s), err
+	case 't', 'f', 'n':
+		word := map[byte]string{'t': "true", 'f': "false", 'n': "null"}[c]
+		w.at += len(word)
+		return append(out, word...), nil
 	}
-	switch v := tok.(type) {
-	case json.Delim:
-		if v == '[' {
-			return canonicalArray(out, d, depth)
-		}
-		return canonicalObject(out, d, depth)
-	case string:
-		return appendString(out, v), nil
-	case json.Number:
-		return appendNumber(out, v)
-	case bool:
-		return strconv.AppendBool(out, v), nil
+	from := w.at
+	for w.at < len(w.in) && strings.IndexByte("+-.0123456789Ee", w.in[w.at]) >= 0 {
+		w.at++
 	}
-	return append(out, "null"...), nil
+	return appendNumber(out, string(w.in[from:w.at]))
 }
 
-func canonicalArray(out []byte, d *json.Decoder, depth int) ([]byte, error) {
+// text reads a string; the reader of the standard library knows its escapes.
+func (w *spelling) text() (s string, err error) {
+	from, plain := w.at, true
+	for w.at++; w.in[w.at] != '"'; w.at++ {
+		if w.in[w.at] == '\\' {
+			plain = false
+			w.at++
+		}
+	}
+	w.at++
+	if plain {
+		return string(w.in[from+1 : w.at-1]), nil
+	}
+	err = json.Unmarshal(w.in[from:w.at], &s)
+	return s, err
+}
+
+func (w *spelling) array(out []byte, depth int) (_ []byte, err error) {
 	out = append(out, '[')
-	for n := 0; d.More(); n++ {
-		if n > 0 {
+	w.at++
+	for w.next() != ']' {
+		if w.in[w.at] == ',' {
 			out = append(out, ',')
+			w.at++
 		}
-		var err error
-		if out, err = canonical(out, d, depth+1); err != nil {
+		if out, err = w.value(out, depth+1); err != nil {
 			return nil, err
 		}
 	}
-	_, err := d.Token()
-	return append(out, ']'), err
+	w.at++
+	return append(out, ']'), nil
 }
 
-func canonicalObject(out []byte, d *json.Decoder, depth int) ([]byte, error) {
-	type member struct {
-		key   string
-		units []uint16
-		value []byte
-	}
+// member is a key with its value, the bytes from..to of the text being made.
+type member struct {
+	key      string
+	from, to int
+}
+
+func (w *spelling) object(out []byte, depth int) (_ []byte, err error) {
 	var all []member
-	for d.More() {
-		tok, err := d.Token()
-		if err != nil {
-			return nil, fmt.Errorf("flow: JSON: %w", err)
+	var values []byte
+	w.at++
+	for w.next() != '}' {
+		if w.in[w.at] == ',' {
+			w.at++
+			w.next()
 		}
-		value, err := canonical(nil, d, depth+1)
-		if err != nil {
+		m := member{from: len(values)}
+		if m.key, err = w.text(); err != nil {
 			return nil, err
 		}
-		key := tok.(string)
-		all = append(all, member{key, utf16.Encode([]rune(key)), value})
+		w.next()
+		w.at++ // the colon
+		if values, err = w.value(values, depth+1); err != nil {
+			return nil, err
+		}
+		m.to = len(values)
+		all = append(all, m)
 	}
-	if _, err := d.Token(); err != nil {
-		return nil, fmt.Errorf("flow: JSON: %w", err)
-	}
-	slices.SortFunc(all, func(a, b member) int { return slices.Compare(a.units, b.units) })
+	w.at++
+	slices.SortFunc(all, func(a, b member) int { return byUnits(a.key, b.key) })
 	out = append(out, '{')
 	for i, m := range all {
 		if i > 0 {
@@ -129,9 +160,22 @@ func canonicalObject(out []byte, d *json.Decoder, depth int) ([]byte, error) {
 			out = append(out, ',')
 		}
 		out = append(appendString(out, m.key), ':')
-		out = append(out, m.value...)
+		out = append(out, values[m.from:m.to]...)
 	}
 	return append(out, '}'), nil
+}
+
+// byUnits compares by UTF-16 units, which differs from the order of the bytes
+// beyond ASCII only.
+func byUnits(a, b string) int {
+	if isASCII(a) && isASCII(b) {
+		return strings.Compare(a, b)
+	}
+	return slices.Compare(utf16.Encode([]rune(a)), utf16.Encode([]rune(b)))
+}
+
+func isASCII(s string) bool {
+	return strings.IndexFunc(s, func(r rune) bool { return r >= utf8.RuneSelf }) < 0
 }
 
 // appendString escapes as RFC 8785 §3.2.2.2: only what must be.
@@ -152,8 +196,8 @@ func appendString(out []byte, s string) []byte {
 }
 
 // appendNumber spells as ECMAScript does (RFC 8785 §3.2.2.3).
-func appendNumber(out []byte, n json.Number) ([]byte, error) {
-	f, err := n.Float64()
+func appendNumber(out []byte, n string) ([]byte, error) {
+	f, err := strconv.ParseFloat(n, 64)
 	if err != nil {
 		return nil, fmt.Errorf("flow: the number %.40s is out of range", n)
 	}

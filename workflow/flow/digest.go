@@ -124,18 +124,21 @@ func ReadDigest(reads []string, form Form) string {
 // canonical JSON of {"seq", "event"}). Seq counts from 1; the first prev is
 // zero.
 func Chain(prev [32]byte, seq int, ev Event) ([32]byte, error) {
-	raw, err := json.Marshal(struct {
-		Seq   int   `json:"seq"`
-		Event Event `json:"event"`
-	}{seq, ev})
-	if err != nil {
-		return [32]byte{}, err
+	_, sum, err := Seal(prev, seq, ev)
+	return sum, err
+}
+
+// Seal is Chain that also gives the event's canonical JSON.
+func Seal(prev [32]byte, seq int, ev Event) (body []byte, sum [32]byte, err error) {
+	raw, err := json.Marshal(ev)
+	if err == nil {
+		body, err = Canonical(raw)
 	}
-	body, err := Canonical(raw)
 	if err != nil {
-		return [32]byte{}, err
+		return nil, sum, err
 	}
-	return sha256.Sum256(append(prev[:], body...)), nil
+	// The keys are in canonical order.
+	return body, sha256.Sum256(fmt.Appendf(prev[:], `{"event":%s,"seq":%d}`, body, seq)), nil
 }
 
 // Sealed is one stored event of a chain.

@@ -7,7 +7,7 @@ import (
 )
 
 // History copies an open request of Submit's n times, each closed and with four
-// tasks that are done; it and the tables' statistics are set-based.
+// tasks that are done; it is set-based.
 func (p *Place) History(ctx context.Context, n int) error {
 	return p.copies(ctx, n, "APPROVED", "done", 4)
 }
@@ -44,6 +44,9 @@ func (p *Place) copies(ctx context.Context, n int, status, state string, tasks i
 			newID, state, map[string]string{"done": "'approve'", "open": "''"}[state], marks, closed, base.N, tasks),
 		"ANALYZE",
 	} {
+		if q == "ANALYZE" && !p.DB.Postgres() {
+			continue // the service never runs it, PostgreSQL does by itself
+		}
 		var args []any
 		if strings.Contains(q, "?") {
 			args = []any{p.People[1]}

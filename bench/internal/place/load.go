@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -14,6 +15,7 @@ type Result struct {
 	N        int
 	Took     time.Duration
 	P50, P99 time.Duration
+	CPU      time.Duration // of this process, with its clients; 0 = not measured
 	Err      error
 }
 
@@ -25,7 +27,7 @@ func (r Result) PerSecond() float64 { return float64(r.N) / max(r.Took.Seconds()
 func Run(clients int, d time.Duration, do func(client int) (bool, error)) Result {
 	var wg sync.WaitGroup
 	times, errs := make([][]time.Duration, clients), make([]error, clients)
-	began := time.Now()
+	began, cpu := time.Now(), CPU()
 	for k := range clients {
 		wg.Go(func() {
 			for time.Since(began) < d {
@@ -42,7 +44,7 @@ func Run(clients int, d time.Duration, do func(client int) (bool, error)) Result
 		})
 	}
 	wg.Wait()
-	r := Result{Took: time.Since(began)}
+	r := Result{Took: time.Since(began), CPU: CPU() - cpu}
 	all := slices.Concat(times...)
 	slices.Sort(all)
 	if r.N = len(all); r.N > 0 {
@@ -54,6 +56,15 @@ func Run(clients int, d time.Duration, do func(client int) (bool, error)) Result
 		}
 	}
 	return r
+}
+
+// CPU is the processor time of this process so far.
+func CPU() time.Duration {
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
 // Load is the load average of the last minute, to print beside figures.
