@@ -66,7 +66,7 @@ func (r *Resolver) diagram(ctx context.Context, key string, format model.Diagram
 	if err != nil {
 		return "", err
 	}
-	return render.Draw(l.Definition.Flow, render.Lang(langOf(ctx)), render.Format(strings.ToLower(string(format))))
+	return render.Draw(l.Definition.Flow, render.Lang(langOf(ctx)), render.Format(strings.ToLower(string(format))), render.Words{})
 }
 
 func reportOf(ctx context.Context, report *proof.Report) (model.WorkflowReport, error) {

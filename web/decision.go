@@ -16,11 +16,7 @@ func (c *call) printRequest() error {
 	if err != nil {
 		return err
 	}
-	v, err := c.Workflow.Request(c.ctx(), c.actor, which)
-	if err != nil {
-		return err
-	}
-	sh, err := c.shower(v.Version)
+	sh, err := c.shower(p.Version)
 	if err != nil {
 		return err
 	}

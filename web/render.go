@@ -134,7 +134,7 @@ func (s *Site) funcs(lang string) template.FuncMap {
 			}
 			return fmt.Sprint(value)
 		},
-		"words": v.words, "when": v.when, "day": v.day, "span": v.span, "yuan": v.yuan, "unit": v.unitName, "seat": v.seatName, "rule": v.ruleText,
+		"words": v.words, "when": v.when, "day": v.day, "span": v.span, "yuan": v.yuan, "unit": v.unitName, "seat": v.seatName, "rule": v.rule,
 		"month": v.monthText, "weekdays": v.weekdays,
 		"key":  func() string { return id.Secret(16) },
 		"ref":  func(kind string, x id.ID) string { return x.TypeID(kind) },

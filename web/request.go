@@ -82,21 +82,19 @@ func (c *call) requestWith(reveal map[string]flow.JSON) error {
 	if err != nil {
 		return err
 	}
-	v, err := c.Workflow.Request(c.ctx(), c.actor, which)
+	look, err := c.Workflow.Look(c.ctx(), c.actor, which)
 	if err != nil {
 		return err
 	}
-	d := requestPage{View: v, CanClone: true, Act: c.in("act"), Said: c.in("comment"), Score: c.in("score"), Who: c.picked}
-	if d.Moves, err = c.Workflow.Moves(c.ctx(), c.actor, which); err != nil {
-		return err
-	}
+	v := look.View
+	d := requestPage{View: v, Moves: look.Moves, CanClone: true, Act: c.in("act"), Said: c.in("comment"), Score: c.in("score"), Who: c.picked}
 	d.Nudge = d.Moves.Nudge && !c.Clock.Now().Before(d.Moves.NudgeAt)
 	d.Can = v.Status == flow.Open && v.Mine != nil && d.Moves.HandOn
 	if err := c.fillRequest(&d, &v); err != nil {
 		return err
 	}
-	if d.Why, err = c.why(which, v.Status); err != nil {
-		return err
+	if v.Status == flow.Open {
+		d.Why = c.why(&look)
 	}
 	d.Told, err = c.Notify.Deliveries(c.ctx(), c.actor, outbox.Ref{Kind: workflow.RefRequest, ID: which})
 	if err != nil && !fault.Is(err, fault.Forbidden) && !fault.Is(err, fault.NotFound) {
@@ -114,11 +112,7 @@ func (c *call) fillRequest(d *requestPage, v *workflow.View) error {
 	if err != nil {
 		return err
 	}
-	p, err := c.Workflow.PrintModel(c.ctx(), c.actor, v.ID)
-	if err != nil {
-		return err
-	}
-	d.Fields, d.Targets = sh.print(p.Fields), c.targets(v)
+	d.Fields, d.Targets = sh.print(v.Filled()), c.targets(v)
 	if v.Report != nil {
 		report := *sh
 		report.form = v.Version.CloseOut

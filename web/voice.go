@@ -82,6 +82,36 @@ func (v voice) words(x any) (string, error) {
 	return "", fmt.Errorf("web: %T is no text in two languages", x)
 }
 
+// rule is a threshold as everybody understands it.
+func (v voice) rule(r flow.Rule) string {
+	said := r.Say()
+	return text{said.Zh, said.En}.in(v.lang)
+}
+
+// condition is that of a branch in words, with the names of units and seats.
+func (v voice) condition(def *workflow.Definition, b flow.Branch) string {
+	said := def.Condition(b, v.codeNames)
+	return text{said.Zh, said.En}.in(v.lang)
+}
+
+// unitKinds name the beginnings of codes: "college." is any college.
+var unitKinds = map[string]flow.Text{"college.": {Zh: "学院", En: "the colleges"}, "society.": {Zh: "社团", En: "the societies"},
+	"fed.": {Zh: "主席团", En: "the presidium"}, "league.": {Zh: "团委", En: "the League Committee"}, "outside.": {Zh: "校外单位", En: "outside parties"}}
+
+// codeNames spells the code of a unit, a seat or a kind of unit; zero: none.
+func (v voice) codeNames(code string) flow.Text {
+	if t, ok := unitKinds[code]; ok {
+		return t
+	}
+	if u, ok := v.s.names().units[code]; ok {
+		return flow.Text{Zh: u.NameZh, En: u.NameEn}
+	}
+	if x, ok := v.s.names().seats[code]; ok {
+		return flow.Text{Zh: x.TitleZh, En: x.TitleEn}
+	}
+	return flow.Text{}
+}
+
 var weekdays = [2][7]string{{"周日", "周一", "周二", "周三", "周四", "周五", "周六"}, {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"}}
 
 // monthText spells a month: 2026年11月.
@@ -251,7 +281,7 @@ func (v voice) seatOf(def *workflow.Definition, expr string) string {
 
 // roleTitles are the roles as they are called at any unit.
 var roleTitles = map[string]text{"head": {"负责人", "head"}, "deputy": {"副职", "deputy"}, "advisor": {"指导老师", "advisor"}, "chair": {"会长", "chair"},
-	"member": {"干事", "member"}, "teacher": {"老师", "teacher"}}
+	"member": {"干事", "member"}, "teacher": {"老师", "teacher"}, "vice": {"副会长", "vice-president"}, "secretary": {"书记", "secretary"}}
 
 func cutLast(s, sep string) (before, after string, ok bool) {
 	i := strings.LastIndex(s, sep)

@@ -1,10 +1,8 @@
 package web
 
 import (
-	"fmt"
 	"time"
 
-	"kelian/internal/id"
 	"kelian/workflow"
 	"kelian/workflow/flow"
 )
@@ -47,26 +45,15 @@ type whyLine struct {
 	Usually  workflow.Typical
 }
 
-// why explains an open request; a closed one waits for nobody.
-func (c *call) why(which id.ID, status flow.Status) (why, error) {
+// why spells what an open request waits for.
+func (c *call) why(l *workflow.Look) why {
 	var out why
-	if status != flow.Open {
-		return out, nil
-	}
-	e, err := c.Workflow.Explain(c.ctx(), c.actor, which)
-	if err != nil {
-		return out, err
-	}
-	v, err := c.Workflow.Request(c.ctx(), c.actor, which)
-	if err != nil {
-		return out, err
-	}
-	x := explainer{voice: c.voice(), e: e, rules: map[string]workflow.DueRule{}, out: &out}
-	for _, s := range v.Steps {
+	x := explainer{voice: c.voice(), e: l.Why, rules: map[string]workflow.DueRule{}, out: &out}
+	for _, s := range l.Steps {
 		x.rules[s.Name] = s.DueRule
 	}
-	x.walk(e.Tree, false)
-	return out, nil
+	x.walk(x.e.Tree, false)
+	return out
 }
 
 type explainer struct {
@@ -98,7 +85,7 @@ func (x *explainer) walk(q flow.Requirement, beside bool) {
 }
 
 func (x *explainer) wait(title string, q flow.Requirement) waitLine {
-	w := waitLine{Step: title, Rule: x.ruleText(q.Rule), Lacking: q.Lacking, Approved: q.Tally.Approve, Stuck: q.Progress == flow.ProgStuck,
+	w := waitLine{Step: title, Rule: x.rule(q.Rule), Lacking: q.Lacking, Approved: q.Tally.Approve, Stuck: q.Progress == flow.ProgStuck,
 		Open: q.Open, Due: q.DueAt, DueRule: x.rules[q.Step], Overdue: q.Overdue, Usually: x.e.Typical[q.Step]}
 	if q.Rule.Kind == flow.Any {
 		w.Lacking = 0 // the rule says it
@@ -116,32 +103,4 @@ func (x *explainer) wait(title string, q flow.Requirement) waitLine {
 		}
 	}
 	return w
-}
-
-// ruleText is a threshold as everybody understands it.
-func (v voice) ruleText(r flow.Rule) string {
-	share := fmt.Sprintf("%d/%d", r.Percent.Num, r.Percent.Den)
-	if r.Percent.Den == 100 {
-		share = fmt.Sprintf("%d%%", r.Percent.Num)
-	}
-	t := text{"一人同意即可", "one approval is enough"}
-	switch r.Kind {
-	case flow.All:
-		t = text{"要全部同意", "everybody has to approve"}
-	case flow.KOfN:
-		t = text{fmt.Sprintf("要 %d 票同意", r.K), fmt.Sprintf("%d approvals are needed", r.K)}
-	case flow.Percent:
-		t = text{"要全体的 " + share + " 同意", share + " of all have to approve"}
-	case flow.OfCast:
-		t = text{"赞成与反对票中要有 " + share + " 赞成", share + " of the votes cast have to be approvals"}
-	case flow.Objection:
-		t = text{"公示：到期无人异议即通过", "passes when nobody objects in time"}
-	}
-	if r.InTurn {
-		t = text{t.zh + "，依次办理", t.en + ", one after the other"}
-	}
-	if r.Veto {
-		t = text{t.zh + "，一人不同意即不通过", t.en + ", a single no ends it"}
-	}
-	return t.in(v.lang)
 }

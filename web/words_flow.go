@@ -162,7 +162,6 @@ var flowWords = map[string]text{
 	"workflows.help":     {"每种申请问谁、按什么规则、要填什么，都写在这里。", "Whom each kind of request asks, by which rule, and what is to be filled in."},
 	"workflows.version":  {"第 %d 版", "version %d"},
 	"workflows.picture":  {"流程图", "The way"},
-	"workflows.when":     {"当", "when"},
 	"workflows.fills":    {"由他填写：", "Fills in: "},
 	"workflows.asks":     {"要填什么", "What is asked"},
 	"workflows.params":   {"参数", "Parameters"},

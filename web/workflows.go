@@ -1,7 +1,6 @@
 package web
 
 import (
-	"fmt"
 	"html/template"
 	"io"
 	"net/http"
@@ -80,7 +79,9 @@ func (c *call) workflowPage() error {
 
 // drawing is the picture; render escapes what stands in it.
 func (c *call) drawing(def *workflow.Definition) (template.HTML, error) {
-	svg, err := render.Draw(def.Flow, render.Lang(c.lang), render.FormatSVG)
+	v := c.voice()
+	svg, err := render.Draw(def.Flow, render.Lang(c.lang), render.FormatSVG, render.Words{
+		Seat: func(expr string) string { return v.seatOf(def, expr) }, When: func(b flow.Branch) string { return v.condition(def, b) }})
 	return template.HTML(svg), err
 }
 
@@ -101,10 +102,10 @@ func (d *workflowPage) steps(v voice, def *workflow.Definition, blocks []flow.Bl
 	for i := range blocks {
 		b := &blocks[i]
 		if b.Step != nil {
-			row := stepRow{Rule: v.ruleText(b.Step.Rule), When: when}
+			row := stepRow{Rule: v.rule(b.Step.Rule), When: when}
 			row.Title, _ = v.words(b.Step.Title)
 			if due := b.Step.Due; due.N > 0 {
-				row.Due, _ = v.words(workflow.ReadDueRule(fmt.Sprint(due.N) + string(due.Unit)).Text)
+				row.Due, _ = v.words(due.Say())
 			}
 			for _, a := range b.Step.Ask {
 				row.Who = append(row.Who, v.seatOf(def, a))
@@ -117,9 +118,9 @@ func (d *workflowPage) steps(v voice, def *workflow.Definition, blocks []flow.Bl
 		}
 		d.steps(v, def, b.Blocks, when)
 		for _, br := range b.Branches {
-			cond := br.When
-			if br.Guard == "" {
-				cond = text{"其他情形", "otherwise"}.in(v.lang)
+			cond := text{"其他情形", "otherwise"}.in(v.lang)
+			if br.Guard != "" {
+				cond = text{"当：", "if "}.in(v.lang) + v.condition(def, br)
 			}
 			d.steps(v, def, br.Blocks, append(when[:len(when):len(when)], cond))
 		}

@@ -26,6 +26,14 @@ func TestWorkflowsAreShown(t *testing.T) {
 	w.in("zhouhang", "en").get("/workflows/office.property").want(200, "one approval is enough", "What is asked")
 }
 
+// The conditions, seats and due times of a workflow stand there in words, in
+// the list of its steps and in its drawing.
+func TestAWorkflowIsReadWithoutItsSource(t *testing.T) {
+	w := open(t)
+	w.in("zhouhang", "zh").get("/workflows/office.property").want(200, "“合计”超过 500 元", "其他情形").lacks("params.", "seat(", "request.unit.", "==")
+	w.in("zhouhang", "en").get("/workflows/office.property").want(200, "“Total” is over ¥500", "otherwise").lacks("params.", "seat(", "request.unit.", "==")
+}
+
 // A text is tried before it is published: mistakes with their place, the
 // drawing of what it means, and the publication by those who may.
 func TestAWorkflowIsTriedAndPublished(t *testing.T) {

@@ -53,6 +53,10 @@ func (s *Service) Moves(ctx context.Context, actor org.Actor, request id.ID) (Mo
 	if err != nil {
 		return Moves{}, err
 	}
+	return s.moves(ctx, a, r, st, d)
+}
+
+func (s *Service) moves(ctx context.Context, a org.Actor, r *row, st flow.State, d *Definition) (Moves, error) {
 	now := s.clock.Now()
 	me, o := a.Person.String(), readable(r, st)
 	can := func(action string) bool { return s.rules.Can(a, action, o) }
@@ -78,6 +82,7 @@ func (s *Service) Moves(ctx context.Context, actor org.Actor, request id.ID) (Mo
 	}
 	out.Paper = s.rules.Can(a, "workflow.paper", org.Object{}) && len(paperTasks(st, d, me)) > 0
 	if can("workflow.stop") {
+		var err error
 		if out.Stop, err = s.mayStop(ctx, r, st, d, me, now); err != nil {
 			return Moves{}, err
 		}

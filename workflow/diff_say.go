@@ -7,7 +7,6 @@ import (
 	"unicode/utf8"
 
 	"kelian/workflow/flow"
-	"kelian/workflow/render"
 )
 
 // areaWords name what has a name.
@@ -99,11 +98,13 @@ func sayPlain(part string, v flow.JSON) (zh, en string) {
 	}
 	var rule flow.Rule
 	if part == "rule" && json.Unmarshal([]byte(v), &rule) == nil {
-		return render.Rule(rule, render.Zh), render.Rule(rule, render.En)
+		said := rule.Say()
+		return said.Zh, said.En
 	}
 	var span flow.Span
 	if part == "due" && json.Unmarshal([]byte(v), &span) == nil {
-		return fmt.Sprintf("%d%s", span.N, span.Unit), fmt.Sprintf("%d%s", span.N, span.Unit)
+		said := span.Say()
+		return said.Zh, said.En
 	}
 	var list []string
 	if json.Unmarshal([]byte(v), &list) == nil {

@@ -150,17 +150,5 @@ func spanInWords(span string) flow.Text {
 	if err != nil {
 		return flow.Text{Zh: span, En: span}
 	}
-	count := func(zh, one, many string) flow.Text {
-		if n == 1 {
-			many = one
-		}
-		return flow.Text{Zh: digits + " " + zh, En: digits + " " + many}
-	}
-	switch flow.Unit(strings.TrimPrefix(span, digits)) {
-	case flow.WorkingDays:
-		return count("个工作日", "working day", "working days")
-	case flow.BusinessHours:
-		return count("个办公小时", "business hour", "business hours")
-	}
-	return count("分钟", "minute", "minutes")
+	return flow.Span{N: n, Unit: flow.Unit(strings.TrimPrefix(span, digits))}.Say()
 }

@@ -32,6 +32,10 @@ func (s *Service) Explain(ctx context.Context, actor org.Actor, request id.ID) (
 	if err != nil {
 		return Explanation{}, err
 	}
+	return s.explain(ctx, a, r, st, d)
+}
+
+func (s *Service) explain(ctx context.Context, a org.Actor, r *row, st flow.State, d *Definition) (Explanation, error) {
 	now, cal, err := s.now(ctx)
 	if err != nil {
 		return Explanation{}, err

@@ -28,6 +28,7 @@ type Print struct {
 	Boxes      []PrintBox
 	VerifyCode string // the QR leads to /verify/<code>
 	Head       string // of the chain of events
+	Version    *Definition
 }
 
 // PrintField is a line of the form; Value is JSON, empty where Kept.
@@ -76,7 +77,7 @@ func (s *Service) PrintModel(ctx context.Context, actor org.Actor, request id.ID
 	}
 	out := Print{Number: v.Number, Kind: v.Kind, Title: v.Title, Unit: v.Unit, Requester: v.Requester, Status: v.Status, FormRev: v.FormRev,
 		OpenedAt: v.OpenedAt, ClosedAt: v.ClosedAt, VerifyCode: v.VerifyCode, Head: v.Head}
-	out.Fields = d.Form.filled(stored(string(v.Form)), append(append([]string{}, v.Hidden...), v.Personal...))
+	out.Fields, out.Version = v.Filled(), d
 	ahead, err := s.ahead(ctx, r, d)
 	if err != nil {
 		return Print{}, err

@@ -84,14 +84,14 @@ send_back: {targets: [start]}
 		"~ 表单字段“名称”（/title）的最多字数：80 → 100",
 		"~ 表单字段“金额”（/cost）的必填：无 → 是",
 		"- 删去表单字段“旧”（/old）",
-		"~ 步骤“管理员”（keeper）的期限：2bd → 3bd",
-		"~ 步骤“部长”（head）的怎样算通过：或签 → 会签",
+		"~ 步骤“管理员”（keeper）的期限：2 个工作日 → 3 个工作日",
+		"~ 步骤“部长”（head）的怎样算通过：一人同意即可 → 要全部同意",
 		"~ 步骤“副主席”（vice）的进入条件：cost > params.limit → cost >= params.limit",
-		"+ 新增步骤“主席”（chair）；问谁：seat(fed.chair)；怎样算通过：或签",
+		"+ 新增步骤“主席”（chair）；问谁：seat(fed.chair)；怎样算通过：一人同意即可",
 	}; !slices.Equal(got, want) {
 		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
-	if got := lines(list, false)[5]; got != "~ step “Head” (head), threshold: any → all" {
+	if got := lines(list, false)[5]; got != "~ step “Head” (head), threshold: one approval is enough → everybody has to approve" {
 		t.Error(got)
 	}
 	if d := list[5]; d.Area != workflow.AreaStep || d.Name != "head" || d.Part != "rule" || d.Before != `{"kind":"any"}` || d.After != `{"kind":"all"}` {
@@ -103,7 +103,7 @@ send_back: {targets: [start]}
 
 	// The other way round, what was added was removed.
 	back := lines(workflow.Diff(loaded(t, after), loaded(t, before)), true)
-	if !slices.Contains(back, "- 删去步骤“主席”（chair）；问谁：seat(fed.chair)；怎样算通过：或签") || !slices.Contains(back, "+ 新增表单字段“旧”（/old）") {
+	if !slices.Contains(back, "- 删去步骤“主席”（chair）；问谁：seat(fed.chair)；怎样算通过：一人同意即可") || !slices.Contains(back, "+ 新增表单字段“旧”（/old）") {
 		t.Errorf("%s", strings.Join(back, "\n"))
 	}
 }

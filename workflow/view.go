@@ -133,6 +133,35 @@ func (s *Service) Request(ctx context.Context, actor org.Actor, request id.ID) (
 	return s.view(ctx, a, r, st, d)
 }
 
+// Look is a request with all that one reader does with it, of one reading.
+type Look struct {
+	View
+	Moves Moves
+	Why   Explanation // of an open request; a closed one waits for nobody
+}
+
+// Look shows one request, what the reader may do with it and why it waits.
+func (s *Service) Look(ctx context.Context, actor org.Actor, request id.ID) (Look, error) {
+	r, st, d, a, err := s.open(ctx, actor, request)
+	if err != nil {
+		return Look{}, err
+	}
+	var out Look
+	if out.View, err = s.view(ctx, a, r, st, d); err != nil {
+		return Look{}, err
+	}
+	if out.Moves, err = s.moves(ctx, a, r, st, d); err != nil || st.Status != flow.Open {
+		return out, err
+	}
+	out.Why, err = s.explain(ctx, a, r, st, d)
+	return out, err
+}
+
+// Filled are the fields that hold something, as far as the reader sees them.
+func (v *View) Filled() []PrintField {
+	return v.Version.Form.filled(stored(string(v.Form)), append(append([]string{}, v.Hidden...), v.Personal...))
+}
+
 func (s *Service) view(ctx context.Context, a org.Actor, r *row, st flow.State, d *Definition) (View, error) {
 	return s.viewAt(ctx, a, r, st, d, "")
 }

@@ -72,7 +72,7 @@ func RenderWorkflow(file, format, lang string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	text, err := render.Draw(d.Flow, render.Lang(lang), render.Format(format))
+	text, err := render.Draw(d.Flow, render.Lang(lang), render.Format(format), render.Words{})
 	if err != nil {
 		return err
 	}

@@ -123,7 +123,7 @@ func (g *Graph) BPMN(key string) ([]byte, error) {
 		plane.Items = append(plane.Items, s)
 	}
 	for _, e := range g.Edges {
-		f := bpmnFlow{ID: e.ID, From: e.From, To: e.To, Name: e.When}
+		f := bpmnFlow{ID: e.ID, From: e.From, To: e.To, Name: e.Said}
 		if e.When != "" && e.When != "else" {
 			f.Condition = &bpmnCondition{Type: "tFormalExpression", Language: language, Text: e.When}
 		}
@@ -164,7 +164,7 @@ func (g *Graph) element(n *Node) bpmnElement {
 }
 
 func document(s *flow.Step) string {
-	out := "rule: " + Rule(s.Rule, En)
+	out := "rule: " + s.Rule.Say().En
 	if s.Due.N > 0 {
 		out += "; due: " + span(s.Due)
 	}
@@ -224,4 +224,11 @@ func (g *Graph) node(id string) *Node {
 		}
 	}
 	return &Node{}
+}
+
+func span(s flow.Span) string {
+	if s.Unit == flow.Minutes && s.N%60 == 0 {
+		return fmt.Sprintf("%dh", s.N/60)
+	}
+	return fmt.Sprintf("%d%s", s.N, s.Unit)
 }

@@ -13,8 +13,8 @@ const (
 )
 
 // Draw writes a workflow in a format.
-func Draw(def *flow.Definition, lang Lang, format Format) (string, error) {
-	g := Of(def, lang)
+func Draw(def *flow.Definition, lang Lang, format Format, words Words) (string, error) {
+	g := Of(def, lang, words)
 	switch format {
 	case FormatBPMN:
 		raw, err := g.BPMN(def.Key)

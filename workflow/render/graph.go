@@ -5,6 +5,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"kelian/workflow/flow"
@@ -51,10 +52,17 @@ type Node struct {
 	X, Y, W, H int
 }
 
-// Edge is an arrow; When is its condition's source.
+// Edge is an arrow; When is its condition's source, Said what stands beside it.
 type Edge struct {
 	ID, From, To string
-	When         string
+	When, Said   string
+}
+
+// Words spell what a definition names for those who know the people and the
+// form; a nil one leaves it as it is written.
+type Words struct {
+	Seat func(expr string) string
+	When func(flow.Branch) string
 }
 
 // Graph is a drawing.
@@ -75,8 +83,8 @@ const (
 )
 
 // Of lays a definition out from left to right.
-func Of(def *flow.Definition, lang Lang) *Graph {
-	b := &builder{lang: lang, g: &Graph{Title: lang.of(def.Title)}}
+func Of(def *flow.Definition, lang Lang, words Words) *Graph {
+	b := &builder{lang: lang, words: words, g: &Graph{Title: lang.of(def.Title)}}
 	h := b.height(def.Blocks)
 	mid := margin + h/2
 	start := b.node(Start, map[Lang]string{Zh: "提交", En: "Submit"}[lang], margin, mid, dotW, dotW)
@@ -88,13 +96,14 @@ func Of(def *flow.Definition, lang Lang) *Graph {
 }
 
 type builder struct {
-	lang Lang
-	g    *Graph
+	lang  Lang
+	words Words
+	g     *Graph
 }
 
 // exit is a way out of a block that waits for the next one; when is the
-// condition under which it is taken.
-type exit struct{ from, when string }
+// condition under which it is taken, said in words.
+type exit struct{ from, when, said string }
 
 func (b *builder) node(kind Kind, title string, x, mid, w, h int) string {
 	id := fmt.Sprintf("%s_%d", kind, len(b.g.Nodes)+1)
@@ -103,7 +112,7 @@ func (b *builder) node(kind Kind, title string, x, mid, w, h int) string {
 }
 
 func (b *builder) join(e exit, to string) {
-	b.g.Edges = append(b.g.Edges, Edge{ID: fmt.Sprintf("flow_%d", len(b.g.Edges)+1), From: e.from, To: to, When: e.when})
+	b.g.Edges = append(b.g.Edges, Edge{ID: fmt.Sprintf("flow_%d", len(b.g.Edges)+1), From: e.from, To: to, When: e.when, Said: e.said})
 }
 
 // seq draws blocks one after the other around the line mid and gives the way
@@ -130,23 +139,26 @@ func (b *builder) block(blk *flow.Block, x, mid int, in exit) (exit, int) {
 	}
 	ways := make([]way, 0, len(blk.Branches)+1)
 	open := true // nothing says what happens otherwise
+	otherwise := b.lang.of(flow.Text{Zh: "其他情形", En: "otherwise"})
 	for _, br := range blk.Branches {
-		when := br.When
+		w := way{blocks: br.Blocks, when: br.When, said: br.When}
 		if br.Guard == "" {
-			when, open = "else", false
+			w.when, w.said, open = "else", otherwise, false
+		} else if b.words.When != nil {
+			w.said = b.words.When(br)
 		}
-		ways = append(ways, way{blocks: br.Blocks, when: when})
+		ways = append(ways, w)
 	}
 	if open {
-		ways = append(ways, way{when: "else"})
+		ways = append(ways, way{when: "else", said: otherwise})
 	}
 	return b.branches(Split, Merge, ways, x, mid, in)
 }
 
 // way is one branch between two gates.
 type way struct {
-	blocks []flow.Block
-	when   string
+	blocks     []flow.Block
+	when, said string
 }
 
 func (b *builder) branches(open, shut Kind, ways []way, x, mid int, in exit) (exit, int) {
@@ -160,7 +172,7 @@ func (b *builder) branches(open, shut Kind, ways []way, x, mid int, in exit) (ex
 	exits := make([]exit, 0, len(ways))
 	for _, w := range ways {
 		h := b.height(w.blocks)
-		out, end := b.seq(w.blocks, x+gateW+gapX, y+h/2, exit{from: gate, when: w.when})
+		out, end := b.seq(w.blocks, x+gateW+gapX, y+h/2, exit{from: gate, when: w.when, said: w.said})
 		exits, far, y = append(exits, out), max(far, end), y+h+gapY
 	}
 	last := b.node(shut, "", far, mid, gateW, gateW)
@@ -210,51 +222,19 @@ func (b *builder) height(blocks []flow.Block) int {
 
 // lines are the small print of a step: who, by which rule, how long.
 func (b *builder) lines(s *flow.Step) []string {
-	who := strings.Join(s.Ask, ", ")
-	rule := Rule(s.Rule, b.lang)
+	asked := slices.Clone(s.Ask)
+	for i := range asked {
+		if b.words.Seat != nil {
+			asked[i] = b.words.Seat(asked[i])
+		}
+	}
+	who := strings.Join(asked, b.lang.of(flow.Text{Zh: "、", En: ", "}))
+	rule := b.lang.of(s.Rule.Say())
 	if s.Draw > 0 {
 		rule += map[Lang]string{Zh: fmt.Sprintf(" · 抽签 %d 人", s.Draw), En: fmt.Sprintf(" · lot of %d", s.Draw)}[b.lang]
 	}
 	if s.Due.N > 0 {
-		rule += " · " + span(s.Due)
+		rule += " · " + b.lang.of(s.Due.Say())
 	}
 	return []string{who, rule}
-}
-
-func span(s flow.Span) string {
-	if s.Unit == flow.Minutes && s.N%60 == 0 {
-		return fmt.Sprintf("%dh", s.N/60)
-	}
-	return fmt.Sprintf("%d%s", s.N, s.Unit)
-}
-
-// Rule is a threshold in the words of the fixed vocabulary.
-func Rule(r flow.Rule, lang Lang) string {
-	share := fmt.Sprintf("%d/%d", r.Percent.Num, r.Percent.Den)
-	if r.Percent.Den == 100 {
-		share = fmt.Sprintf("%d%%", r.Percent.Num)
-	}
-	zh, en := "或签", "any"
-	switch r.Kind {
-	case flow.All:
-		zh, en = "会签", "all"
-	case flow.KOfN:
-		zh, en = fmt.Sprintf("票签 %d 票", r.K), fmt.Sprintf("%d of n", r.K)
-	case flow.Percent:
-		zh, en = "票签 全体 "+share, share+" of all"
-	case flow.OfCast:
-		zh, en = "票签 赞成与反对中 "+share, share+" of votes cast"
-	case flow.Objection:
-		zh, en = "公示", "objection window"
-	}
-	if r.InTurn {
-		zh, en = zh+"（依次）", en+", in turn"
-	}
-	if r.Veto {
-		zh, en = zh+"（一票否决）", en+", veto"
-	}
-	if lang == En {
-		return en
-	}
-	return zh
 }

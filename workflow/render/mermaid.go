@@ -14,8 +14,8 @@ func (g *Graph) Mermaid() string {
 	}
 	for _, e := range g.Edges {
 		arrow := "-->"
-		if e.When != "" {
-			arrow += "|\"" + escapeMermaid(e.When) + "\"|"
+		if e.Said != "" {
+			arrow += "|\"" + escapeMermaid(e.Said) + "\"|"
 		}
 		fmt.Fprintf(&b, "  %s %s %s\n", e.From, arrow, e.To)
 	}

@@ -75,7 +75,7 @@ func parse(t *testing.T, doc string) []shape {
 // from which the end is reached, and every element in the diagram once.
 func TestBPMNIsAConnectedProcess(t *testing.T) {
 	for _, d := range builtin(t) {
-		raw, err := render.Of(d.Flow, render.Zh).BPMN(d.Flow.Key)
+		raw, err := render.Of(d.Flow, render.Zh, render.Words{}).BPMN(d.Flow.Key)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +131,7 @@ func TestBPMNIsAConnectedProcess(t *testing.T) {
 
 func TestNothingIsDrawnOnTopOfAnother(t *testing.T) {
 	for _, d := range builtin(t) {
-		g := render.Of(d.Flow, render.En)
+		g := render.Of(d.Flow, render.En, render.Words{})
 		for i, a := range g.Nodes {
 			if a.X < 0 || a.Y < 0 || a.X+a.W > g.W || a.Y+a.H > g.H {
 				t.Errorf("%s: %s is outside of the picture", d.Flow.Key, a.ID)
@@ -150,7 +150,7 @@ func TestTextOfADefinitionCannotBreakADrawing(t *testing.T) {
 	def := &flow.Definition{Title: flow.Text{Zh: evil, En: evil}, Blocks: []flow.Block{
 		{Kind: flow.KindChoice, Choice: "c1", Branches: []flow.Branch{{Guard: "c1.1", When: `a < 1 && b == "y"`, Blocks: []flow.Block{
 			{Kind: flow.KindStep, Step: &flow.Step{Name: "s", Title: flow.Text{Zh: evil, En: evil}, Ask: []string{evil}, Rule: flow.Rule{Kind: flow.Any}}}}}}}}}
-	g := render.Of(def, render.En)
+	g := render.Of(def, render.En, render.Words{})
 	raw, err := g.BPMN("x.y")
 	if err != nil {
 		t.Fatal(err)
@@ -169,9 +169,9 @@ func TestTextOfADefinitionCannotBreakADrawing(t *testing.T) {
 
 func TestMermaidNamesWhoWhenAndHowLong(t *testing.T) {
 	for _, d := range builtin(t) {
-		m := render.Of(d.Flow, render.Zh).Mermaid()
+		m := render.Of(d.Flow, render.Zh, render.Words{}).Mermaid()
 		for _, s := range d.Flow.Steps() {
-			if !strings.Contains(m, s.Title.Zh) || !strings.Contains(m, render.Rule(s.Rule, render.Zh)) {
+			if !strings.Contains(m, s.Title.Zh) || !strings.Contains(m, s.Rule.Say().Zh) {
 				t.Errorf("%s: %s is missing in\n%s", d.Flow.Key, s.Name, m)
 			}
 		}

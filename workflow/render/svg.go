@@ -31,13 +31,13 @@ func (g *Graph) line(b *strings.Builder, e Edge) {
 		list[i] = fmt.Sprintf("%d,%d", p.X, p.Y)
 	}
 	fmt.Fprintf(b, `<polyline points="%s" fill="none" stroke="currentColor" marker-end="url(#a)"/>`+"\n", strings.Join(list, " "))
-	if e.When != "" {
+	if e.Said != "" {
 		to := g.node(e.To)
 		x, y := pts[0].X+gapX/2+6, pts[len(pts)-1].Y-6
 		if to.Step != nil {
 			x, y = to.X, to.Y-6 // above the box: the arrow is too short for it
 		}
-		text(b, x, y, "start", 11, short(e.When, 30))
+		text(b, x, y, "start", 11, e.Said, 30)
 	}
 }
 
@@ -50,7 +50,7 @@ func (n *Node) shape(b *strings.Builder) {
 			width = 3
 		}
 		fmt.Fprintf(b, `<circle cx="%d" cy="%d" r="%d" fill="none" stroke="currentColor" stroke-width="%d"/>`+"\n", cx, cy, n.W/2, width)
-		text(b, cx, n.Y+n.H+14, "middle", 11, n.Title)
+		text(b, cx, n.Y+n.H+14, "middle", 11, n.Title, 24)
 		return
 	case Split, Merge, Fork, Join:
 		fmt.Fprintf(b, `<path d="M%d %d %d %d %d %d %d %dz" fill="none" stroke="currentColor"/>`+"\n", cx, n.Y, n.X+n.W, cy, cx, n.Y+n.H, n.X, cy)
@@ -58,7 +58,7 @@ func (n *Node) shape(b *strings.Builder) {
 		if n.Kind == Fork || n.Kind == Join {
 			sign = "+"
 		}
-		text(b, cx, cy+6, "middle", 18, sign)
+		text(b, cx, cy+6, "middle", 18, sign, 2)
 		return
 	}
 	dash := ""
@@ -66,14 +66,19 @@ func (n *Node) shape(b *strings.Builder) {
 		dash = ` stroke-dasharray="6 3"`
 	}
 	fmt.Fprintf(b, `<rect x="%d" y="%d" width="%d" height="%d" rx="8" fill="none" stroke="currentColor"%s/>`+"\n", n.X, n.Y, n.W, n.H, dash)
-	text(b, cx, n.Y+26, "middle", 13, short(n.Title, 24))
+	text(b, cx, n.Y+26, "middle", 13, n.Title, 24)
 	for i, l := range n.Lines {
-		text(b, cx, n.Y+46+18*i, "middle", 11, short(l, 28))
+		text(b, cx, n.Y+46+18*i, "middle", 11, l, 28)
 	}
 }
 
-func text(b *strings.Builder, x, y int, anchor string, size int, s string) {
-	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="%s" font-size="%d" fill="currentColor">%s</text>`+"\n", x, y, anchor, size, html.EscapeString(s))
+// text writes as much as the columns hold; the whole is its title.
+func text(b *strings.Builder, x, y int, anchor string, size int, s string, columns int) {
+	cut, title := short(s, columns), ""
+	if cut != s {
+		title = "<title>" + html.EscapeString(s) + "</title>"
+	}
+	fmt.Fprintf(b, `<text x="%d" y="%d" text-anchor="%s" font-size="%d" fill="currentColor">%s%s</text>`+"\n", x, y, anchor, size, title, html.EscapeString(cut))
 }
 
 // short cuts a text to a width in half-width columns; a Han character takes
