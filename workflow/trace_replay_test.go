@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -196,9 +197,13 @@ func TestSameTraceSameHashes(t *testing.T) {
 			seen[ev.Body.Type()] = true
 		}
 	}
-	for _, typ := range []string{"submitted", "choice_made", "step_opened", "vote_cast", "vote_carried", "vote_lapsed", "step_settled", "sent_back", "resubmitted",
-		"reminded", "fell_due", "escalated", "reseated", "commented", "closed", "transferred", "signers_added", "signers_done", "widened", "reopened", "step_carried",
-		"nudged", "copied", "resolved", "closed_out"} {
+	// What the trace leaves out has more than the core in it: another version, a
+	// calendar, a directory of judges.
+	elsewhere := []string{"migrated", "rescheduled", "replaced"}
+	for _, typ := range flow.EventTypes() {
+		if slices.Contains(elsewhere, typ) {
+			continue
+		}
 		if !seen[typ] {
 			t.Errorf("the trace has no %s", typ)
 		}

@@ -13,7 +13,7 @@ func AmendBase(request, head string, st State) *Base {
 		step := BaseStep{Step: ss.Name, Read: ReadDigest(ss.Reads, st.Form()), Rule: ss.Rule, Reads: ss.Reads}
 		for _, v := range st.Votes {
 			if v.Live && v.Step == ss.Name && v.Within == "" {
-				step.Votes = append(step.Votes, CarriedVote{Task: v.Task, Elector: v.Elector, By: v.By, Verdict: v.Verdict, Silent: v.Silent})
+				step.Votes = append(step.Votes, CarriedVote{Task: v.Task, Elector: v.Elector, By: v.By, Verdict: v.Verdict, Silent: v.Silent, Score: v.Score})
 			}
 		}
 		b.Steps = append(b.Steps, step)

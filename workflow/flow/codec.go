@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -76,6 +78,9 @@ var bodies = map[string]func([]byte) (Body, error){
 	"rescheduled":   reader[Rescheduled],
 	"replaced":      reader[Replaced],
 }
+
+// EventTypes lists the types of all that can happen to a request.
+func EventTypes() []string { return slices.Sorted(maps.Keys(bodies)) }
 
 func reader[T Body](b []byte) (Body, error) {
 	var v T

@@ -108,6 +108,7 @@ type CarriedVote struct {
 	By      Actor   `json:"by"`
 	Verdict Verdict `json:"verdict"`
 	Silent  bool    `json:"silent,omitempty"`
+	Score   int     `json:"score,omitempty"` // where the rule asks for one
 }
 
 // Drawn proves a lot: anybody who ranks Of by Draw with the seed gets the

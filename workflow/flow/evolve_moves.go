@@ -139,7 +139,7 @@ func (s *State) carryStep(ev Event, b StepCarried) {
 		id := taskID(b.Step, 1, i+1)
 		s.Tasks = append(s.Tasks, Task{ID: id, Step: b.Step, Round: 1, Elector: v.Elector, State: TaskDone, Verdict: v.Verdict,
 			Origin: ByAmend, OpenedAt: ev.At, ClosedAt: ev.At, ClosedBy: v.By.Person})
-		s.Votes = append(s.Votes, Vote{Task: id, Step: b.Step, Round: 1, Elector: v.Elector, By: v.By, Verdict: v.Verdict, Silent: v.Silent,
+		s.Votes = append(s.Votes, Vote{Task: id, Step: b.Step, Round: 1, Elector: v.Elector, By: v.By, Verdict: v.Verdict, Silent: v.Silent, Score: v.Score,
 			At: ev.At, CastRev: s.Rev(), Rev: s.Rev(), CarriedFrom: s.Amends.Request + "/" + v.Task, Live: true,
 			Read: ReadDigest(b.Reads, s.Form()), Seq: s.Seq})
 	}

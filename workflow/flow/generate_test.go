@@ -33,6 +33,9 @@ func drawDefinition(t *rapid.T) *flow.Definition {
 	if rapid.Bool().Draw(t, "close out") {
 		def.CloseOut = &flow.CloseOutRule{After: "/a", Due: flow.Span{N: 10, Unit: flow.WorkingDays}}
 	}
+	if rarely(g.t, "expires") {
+		def.Expires = "/a"
+	}
 	def.Policy.Stop, def.Policy.CC = []string{"s3"}, []string{"s2"}
 	g.relate(def)
 	return def
@@ -58,6 +61,9 @@ func (g *generator) step() flow.Block {
 		Paper:     rapid.Bool().Draw(g.t, "paper"),
 		Fixed:     rarely(g.t, "fixed")}
 	s.Rule.InTurn = rarely(g.t, "in turn")
+	if rarely(g.t, "points") {
+		s.Rule.Score, s.Rule.Mean = 10, rapid.IntRange(0, 10).Draw(g.t, "mean")
+	}
 	if rarely(g.t, "window") {
 		s.Rule = flow.Rule{Kind: flow.Objection}
 		s.Due, s.OnDue = flow.Span{N: 1, Unit: flow.WorkingDays}, flow.OnDue{Then: flow.ThenPass}
@@ -68,8 +74,11 @@ func (g *generator) step() flow.Block {
 	}
 	if rapid.Bool().Draw(g.t, "has due") {
 		s.Due = flow.Span{N: 1, Unit: flow.WorkingDays}
-		s.OnDue = flow.OnDue{Remind: []int{50}, Then: rapid.SampledFrom([]flow.Then{flow.ThenEscalate, flow.ThenWiden,
-			flow.ThenAbstain, flow.ThenRemind, flow.ThenReject}).Draw(g.t, "then"), Escalate: "s3"}
+		then := []flow.Then{flow.ThenEscalate, flow.ThenWiden, flow.ThenAbstain, flow.ThenRemind, flow.ThenReject}
+		if s.Draw > 0 {
+			then = append(then, flow.ThenReplace, flow.ThenReplace, flow.ThenReplace)
+		}
+		s.OnDue = flow.OnDue{Remind: []int{50}, Then: rapid.SampledFrom(then).Draw(g.t, "then"), Escalate: "s3"}
 	}
 	return flow.Block{Kind: flow.KindStep, Step: s}
 }

@@ -64,6 +64,9 @@ func (m *machine) reguard(t *rapid.T) {
 }
 
 func (m *machine) redue() {
+	if m.def.Expires != "" {
+		m.expires = m.now.Add(30 * 24 * time.Hour)
+	}
 	m.out = flow.Due{At: m.now.Add(72 * time.Hour), Remind: []time.Time{m.now.Add(24 * time.Hour)}}
 	for _, s := range m.def.Steps() {
 		if s.Due.N > 0 {
@@ -130,6 +133,7 @@ func (m *machine) command(t *rapid.T) flow.Command {
 		}
 		if early := rarely(t, "early"); !early && next.At.After(m.now) {
 			m.now = next.At
+			m.redue() // a step that is asked anew has its time from now
 		}
 		return flow.Fire{Timer: next}
 	case "seats":
@@ -164,7 +168,14 @@ func (m *machine) vote(t *rapid.T, by flow.Actor, task string, rev int) flow.Com
 		c.By.Door, c.By.Recorder = flow.Paper, rapid.SampledFrom(people).Draw(t, "recorder")
 	}
 	x := m.st.Task(task)
-	if x == nil || v != flow.Approve {
+	if x == nil {
+		return c
+	}
+	if s := m.def.Step(x.Step); s != nil && s.Rule.Score > 0 && v != flow.Abstain && !rarely(t, "no points") {
+		n := rapid.IntRange(0, s.Rule.Score).Draw(t, "points")
+		c.Score = &n
+	}
+	if v != flow.Approve {
 		return c
 	}
 	if s := m.def.Step(x.Step); s != nil && s.Right(editable) != flow.Read || rarely(t, "edit") {
@@ -340,6 +351,9 @@ func (m *machine) start(t *rapid.T) {
 func (m *machine) approveOne(t *rapid.T) bool {
 	for _, task := range m.st.OpenTasks() {
 		cast := flow.Cast{By: m.by(task.Elector.Person), Task: task.ID, Verdict: flow.Approve, FormRev: m.st.Rev()}
+		if full := m.def.Step(task.Step).Rule.Score; full > 0 {
+			cast.Score = &full
+		}
 		if m.def.Step(task.Step).Right(editable) == flow.Require && m.st.Form().Digests[editable] == "" {
 			cast.Edit = m.filled(t)
 		}

@@ -38,11 +38,6 @@ var given = sync.OnceValue(func() (yes bool) {
 	return yes
 })
 
-// eventTypes are all that can happen to a request.
-var eventTypes = []string{"submitted", "choice_made", "step_opened", "vote_cast", "vote_carried", "vote_lapsed", "step_settled", "sent_back", "resubmitted",
-	"reminded", "fell_due", "escalated", "reseated", "commented", "closed", "transferred", "signers_added", "signers_done", "widened", "reopened",
-	"step_carried", "nudged", "copied", "resolved", "closed_out", "migrated", "rescheduled"}
-
 // Under random commands of random people on random definitions the invariants
 // of world hold after each command, nothing takes effect twice, and the chain
 // verifies. What was approved is amended now and then. Everything that can
@@ -57,7 +52,7 @@ func TestRandomRequests(t *testing.T) {
 			m.amended(t, seen)
 		}
 	})
-	for _, typ := range eventTypes {
+	for _, typ := range flow.EventTypes() {
 		if seen[typ] == 0 && !given() && !t.Failed() {
 			t.Errorf("no %s in any of the sequences", typ)
 		}
@@ -165,9 +160,17 @@ func (m *machine) answer(t *rapid.T, ballots map[string]flow.Verdict, pick func(
 		}
 		x := open[pick(len(open))]
 		c := flow.Cast{By: m.by(x.Elector.Person), Task: x.ID, Verdict: ballots[x.Step+x.Elector.Person], FormRev: 1}
+		points := func() {
+			if full := m.def.Step(x.Step).Rule.Score; full > 0 && c.Verdict != flow.Abstain {
+				n := full * len(c.Verdict) % (full + 1) // as many in either order
+				c.Score = &n
+			}
+		}
+		points()
 		err := m.try(c)
 		if r, ok := flow.AsRefusal(err); ok && r.Code == flow.LastVote {
 			c.Verdict = flow.Reject
+			points()
 			err = m.try(c)
 		}
 		if err != nil {
