@@ -9,7 +9,7 @@ import (
 )
 
 func hostOf(h netmon.HostView) model.Host {
-	return model.Host{ID: h.ID.TypeID("hst"), Name: text(h.Name.Zh, h.Name.En), Address: some(h.Address), Buildings: h.Buildings,
+	return model.Host{ID: h.ID.TypeID("hst"), Name: text(h.Name.Zh, h.Name.En), Address: some(h.Address), Key: some(h.Key), Labels: h.Labels, Buildings: h.Buildings,
 		State: model.HostState(h.State), Overlays: each(h.Overlays, func(o string) model.HostOverlay { return model.HostOverlay(o) }),
 		StateSince: h.Since, RttMicros: micros(h.RTT), Checks: each(h.Checks, checkOf), MaintenanceUntil: when(h.Maintenance),
 		Needs: each(h.Needs, func(group []id.ID) []string { return each(group, func(x id.ID) string { return x.TypeID("hst") }) })}
@@ -17,7 +17,11 @@ func hostOf(h netmon.HostView) model.Host {
 
 func checkOf(c netmon.CheckView) model.Check {
 	out := model.Check{ID: c.ID.TypeID("chk"), Kind: model.CheckKind(c.Kind), Name: text(c.Name.Zh, c.Name.En), Target: some(c.Target),
-		IntervalSeconds: c.Seconds, State: model.HostState(c.State), RttMicros: micros(c.RTT)}
+		IntervalSeconds: c.Seconds, State: model.HostState(c.State), RttMicros: micros(c.RTT), ExpiresAt: when(c.Expires), Warning: said(c.Warning), Remark: said(c.Why)}
+	if c.Target != "" || c.Expect.Every > 0 {
+		e := expectOf(c.Expect)
+		out.Expect = &e
+	}
 	if c.LastEpoch > 0 {
 		n := int(c.LastEpoch)
 		out.LastEpoch = &n
@@ -88,23 +92,4 @@ func (r *Resolver) incidentByID(ctx context.Context, incident id.ID) (*model.Inc
 	}
 	out := r.incident(ctx, list[0])
 	return &out, nil
-}
-
-func hostInput(in model.CreateHostInput) (netmon.HostInput, error) {
-	out := netmon.HostInput{NameZh: in.NameZh, NameEn: in.NameEn, Address: in.Address, Buildings: in.Buildings, IdempotencyKey: in.IdempotencyKey}
-	for _, group := range in.Needs {
-		var ids []id.ID
-		for _, s := range group {
-			h, err := parse("hst", s, "needs")
-			if err != nil {
-				return out, err
-			}
-			ids = append(ids, h)
-		}
-		out.Needs = append(out.Needs, ids)
-	}
-	for _, c := range in.Checks {
-		out.Checks = append(out.Checks, netmon.CheckInput{Kind: netmon.Kind(c.Kind), Target: or(c.Target), Seconds: or(c.IntervalSeconds)})
-	}
-	return out, nil
 }

@@ -2,6 +2,7 @@ package netmon
 
 import (
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"net/netip"
@@ -18,7 +19,9 @@ import (
 // HostInput describes a host.
 type HostInput struct {
 	NameZh, NameEn string
-	Address        string    // an IP address inside the allowed networks
+	Address        string    // an IP address inside the allowed networks; "" = none of its own
+	Key            string    // its name in the list that it came from; "" = none
+	Labels         []string  // free short words
 	Buildings      []string  // codes of the buildings that it serves
 	Needs          [][]id.ID // of each group at least one host has to carry
 	Checks         []CheckInput
@@ -26,12 +29,17 @@ type HostInput struct {
 	IdempotencyKey string `json:"-"`
 }
 
-// CheckInput describes a check. Seconds is 10, 30, 60 or 300; 0 = 10.
+// CheckInput describes a check. Seconds is 10, 30, 60 or 300, for TLS, DOMAIN
+// and PAGE also 86400; 0 = 10, for PAGE 300, for TLS and DOMAIN 86400. Target is
+// host:port for TCP and TLS, a URL for HTTP and PAGE, a domain for DOMAIN, "" for
+// ICMP; for DNS it is a URL of RFC 4501, dns://server/name?type=MX, without a
+// server dns:name asks the host itself; for PUSH it is the secret part of the
+// URL, "" = a new one.
 type CheckInput struct {
 	Kind    Kind
-	Target  string // host:port for TCP, a URL for HTTP, "" for ICMP
+	Target  string
 	Seconds int
-	Expect  Expect // of HTTP
+	Expect  Expect
 }
 
 // HostOutcome names what was made.
@@ -138,10 +146,13 @@ func (c *command) write(ctx context.Context, t *topology, h *node, in HostInput,
 		return HostOutcome{}, err
 	}
 	row := h.hostRow
-	row.NameZh, row.NameEn, row.Address = in.NameZh, in.NameEn, in.Address
+	row.NameZh, row.NameEn, row.Address, row.OuterKey, row.Labels = in.NameZh, in.NameEn, in.Address, in.Key, strings.Join(in.Labels, "\n")
 	row.Losses, row.Within, row.Replies = in.Rule.Losses, in.Rule.Within, in.Rule.Replies
 	if other := t.at(in.Address); other != nil && other.ID != h.ID {
 		return HostOutcome{}, fault.Refuse("ADDRESS_TAKEN", "地址 "+in.Address+" 已用于 "+other.name.Zh, "the address "+in.Address+" is that of "+other.name.En).At("address")
+	}
+	if other := t.keyed(in.Key); other != nil && other.ID != h.ID {
+		return HostOutcome{}, fault.Refuse("KEY_TAKEN", "键 "+in.Key+" 已用于 "+other.name.Zh, "the key "+in.Key+" is that of "+other.name.En).At("key")
 	}
 	if known {
 		row.Version++
@@ -179,14 +190,20 @@ func (c *command) checks(ctx context.Context, h *node, want []CheckInput) error 
 		expect := ""
 		if raw, err := json.Marshal(w.Expect); err != nil {
 			return err
-		} else if w.Kind == HTTP && string(raw) != "{}" {
+		} else if string(raw) != "{}" {
 			expect = string(raw)
 		}
 		i := slices.IndexFunc(h.checks, func(x *target) bool { return x.Kind == w.Kind && x.Target == w.Target })
+		if w.Kind == Push && w.Target == "" { // the URL that something uses already stays
+			i = slices.IndexFunc(h.checks, func(x *target) bool { return x.Kind == Push && !kept[x.ID] })
+		}
 		if i >= 0 {
 			kept[h.checks[i].ID] = true
 			c.tx.QueueSQL(`UPDATE host_check SET seconds = ?, expect = ? WHERE id = ?`, w.Seconds, expect, h.checks[i].ID)
 			continue
+		}
+		if w.Kind == Push && w.Target == "" {
+			w.Target = rand.Text()
 		}
 		last++
 		c.tx.Queue(c.tx.DB.Bun().NewInsert().Model(&checkRow{ID: id.New(), Number: last, Host: h.ID, Kind: w.Kind, Target: w.Target,
@@ -210,6 +227,14 @@ func (t *topology) at(address string) *node {
 		if h.addr == a {
 			return h
 		}
+	}
+	return nil
+}
+
+// keyed finds the live host with a key of its own.
+func (t *topology) keyed(key string) *node {
+	if i := slices.IndexFunc(t.live, func(h *node) bool { return h.OuterKey == key }); key != "" && i >= 0 {
+		return t.live[i]
 	}
 	return nil
 }

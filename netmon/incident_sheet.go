@@ -69,7 +69,7 @@ func (s *Service) Sheet(ctx context.Context, actor org.Actor, page store.Page, o
 	if err := incidentsHot[which].Scan(ctx, s.db, &rows, store.Stamp(at), before.String(), page.First+1); err != nil {
 		return IncidentSheet{}, err
 	}
-	address := s.rules.Can(judged, "netmon.address", org.Object{Unit: "technical"})
+	of := sight{address: s.rules.Can(judged, "netmon.address", org.Object{Unit: "technical"}), at: s.clock.Now()}
 	out := IncidentSheet{Hosts: map[id.ID]HostView{}}
 	for i := range rows {
 		r := &rows[i]
@@ -87,7 +87,7 @@ func (s *Service) Sheet(ctx context.Context, actor org.Actor, page store.Page, o
 		}
 		now.topo.attach(&out.Incidents[last], incidentNodeRow{Incident: r.ID, Node: r.Node, Host: r.Host, Role: r.Role})
 		if h, err := now.topo.host(r.Host); err == nil {
-			out.Hosts[r.Host] = now.host(h, address)
+			out.Hosts[r.Host] = now.host(h, of)
 		}
 	}
 	for i := range out.Incidents {

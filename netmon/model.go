@@ -41,9 +41,21 @@ type Kind string
 
 // The kinds.
 const (
-	ICMP Kind = "ICMP"
-	TCP  Kind = "TCP"
-	HTTP Kind = "HTTP"
+	ICMP   Kind = "ICMP"
+	TCP    Kind = "TCP"
+	HTTP   Kind = "HTTP"
+	TLS    Kind = "TLS"    // a certificate and its end
+	DNS    Kind = "DNS"    // a name server's answer
+	Domain Kind = "DOMAIN" // the end of a domain's registration
+	Push   Kind = "PUSH"   // something reports by itself, and is missed when it does not
+	Page   Kind = "PAGE"   // a page says what it said when somebody accepted it
+)
+
+// daily is the interval of checks of what changes slowly. While something is
+// wrong they look every slowest seconds.
+const (
+	daily   = 86400
+	slowest = 300
 )
 
 // baseTier is the shortest tier in seconds: its checks run in every epoch, the
@@ -58,12 +70,18 @@ type Rule struct {
 	Replies int // in a row make it UP again
 }
 
-// Expect is what an HTTP check demands; the zero value is any 2xx answer.
+// Expect is what a check demands; the zero value demands any proper answer.
 type Expect struct {
-	Status     []int  `json:"status,omitempty"`
-	Contain    string `json:"contain,omitempty"`
-	Head       bool   `json:"head,omitempty"`
-	SkipVerify bool   `json:"skipVerify,omitempty"` // accept any certificate
+	Status     []int    `json:"status,omitempty"`     // HTTP: accepted codes; empty = any 2xx
+	Contain    string   `json:"contain,omitempty"`    // HTTP: text that must occur
+	Lack       string   `json:"lack,omitempty"`       // HTTP: text that must not
+	Pattern    string   `json:"pattern,omitempty"`    // HTTP: RE2 that must match
+	Head       bool     `json:"head,omitempty"`       // HTTP
+	SkipVerify bool     `json:"skipVerify,omitempty"` // HTTP: accept any certificate
+	Name       string   `json:"name,omitempty"`       // TLS: the name to be asked for; "" = the target's
+	Answers    []string `json:"answers,omitempty"`    // DNS: each must be among the answers
+	Every      int      `json:"every,omitempty"`      // PUSH: seconds between two reports
+	Grace      int      `json:"grace,omitempty"`      // PUSH: seconds that one may be late
 }
 
 // hostRow is a host as stored.
@@ -73,7 +91,9 @@ type hostRow struct {
 	ID        id.ID `bun:",pk"`
 	NameZh    string
 	NameEn    string
-	Address   string
+	Address   string // "" = none of its own: its checks say where they go
+	OuterKey  string // its name in the list that it came from
+	Labels    string // one a line
 	Shard     int
 	Losses    int
 	Within    int
@@ -108,7 +128,7 @@ type checkRow struct {
 	Number    int64
 	Host      id.ID
 	Kind      Kind
-	Target    string // host:port or URL, "" for ICMP
+	Target    string // host:port, URL or domain; "" for ICMP; the token for PUSH
 	Seconds   int    // the tier
 	Expect    string // JSON, "" = the zero Expect
 	CreatedAt time.Time

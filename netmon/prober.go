@@ -18,6 +18,9 @@ type Prober interface {
 	Sweep(ctx context.Context, epoch uint64, targets []probe.Target) (probe.Round, error)
 	TCP(ctx context.Context, target string, timeout time.Duration) (probe.TCPResult, error)
 	HTTP(ctx context.Context, spec probe.HTTPSpec) (probe.HTTPResult, error)
+	TLS(ctx context.Context, target, name string, timeout time.Duration) (probe.TLSResult, error)
+	DNS(ctx context.Context, spec probe.DNSSpec) (probe.DNSResult, error)
+	Domain(ctx context.Context, name string, timeout time.Duration) (probe.DomainResult, error)
 	// Ping asks one address several times, on demand.
 	Ping(ctx context.Context, addr netip.Addr, count int, interval, timeout time.Duration) (probe.Stats, error)
 	Mode() (probe.Mode, probe.Diagnosis)
@@ -35,7 +38,10 @@ type ProberOptions struct {
 	Wrap     func(probe.DialFunc) probe.DialFunc
 	Resolver probe.Resolver // nil = the system's
 	Roots    *x509.CertPool // nil = the system's
-	InFlight int            // TCP and HTTP checks at once; 0 = 256
+	InFlight int            // TCP, HTTP and the like at once; 0 = 256
+	// Registry and RegistryPolicy as in probe.CheckerOptions.
+	Registry       string
+	RegistryPolicy *probe.Policy
 }
 
 // LiveProber probes the real network. A sweep has a sweeper of its own, opened
@@ -60,8 +66,9 @@ func NewProber(o ProberOptions) (*LiveProber, error) {
 		o.Policy = probe.NewPolicy(probe.PolicyOptions{})
 	}
 	p := &LiveProber{opts: o, pacer: probe.NewPacer(o.Pace, o.NetPace),
-		Checker: probe.NewChecker(probe.CheckerOptions{Policy: o.Policy, Resolver: o.Resolver, Wrap: o.Wrap, InFlight: o.InFlight, Roots: o.Roots}),
-		Pinger:  probe.NewPinger(probe.PingerOptions{Policy: o.Policy, Link: o.Link})}
+		Checker: probe.NewChecker(probe.CheckerOptions{Policy: o.Policy, Resolver: o.Resolver, Wrap: o.Wrap, InFlight: o.InFlight, Roots: o.Roots,
+			Registry: o.Registry, RegistryPolicy: o.RegistryPolicy}),
+		Pinger: probe.NewPinger(probe.PingerOptions{Policy: o.Policy, Link: o.Link})}
 	s, err := p.open(o.Mode)
 	if err != nil {
 		return nil, err

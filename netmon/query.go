@@ -2,6 +2,7 @@ package netmon
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"kelian/internal/id"
@@ -56,7 +57,9 @@ func (s *Service) now(ctx context.Context) (snapshot, error) {
 type HostView struct {
 	ID          id.ID
 	Name        Words
-	Address     string // "" for those who may not see it
+	Address     string // "" for those who may not see it, and where there is none
+	Key         string // as Address
+	Labels      []string
 	Buildings   []string
 	State       judge.State
 	Overlays    []string // STALE, FLAPPING, MAINTENANCE, UNREACHABLE, DISPUTED
@@ -82,6 +85,9 @@ type CheckView struct {
 	Overlays  []string
 	LastEpoch int64 // of the latest usable observation; 0 = none
 	RTT       time.Duration
+	Expires   time.Time // of TLS and DOMAIN; zero = not known
+	Warning   Words     // it ends soon; nothing fails yet
+	Why       Words     // what the latest look or report said; empty = nothing
 }
 
 // Hosts reads all hosts, sorted by their Chinese names.
@@ -124,20 +130,32 @@ func (s *Service) hosts(ctx context.Context, actor org.Actor, which func(*topolo
 	for _, w := range windows {
 		until[w.Host] = w.UntilAt
 	}
-	address := s.rules.Can(judged, "netmon.address", org.Object{Unit: "technical"})
+	sight := sight{address: s.rules.Can(judged, "netmon.address", org.Object{Unit: "technical"}),
+		secret: s.rules.Can(judged, "netmon.manage", org.Object{Unit: "technical"}), at: at}
+	list := which(now.topo)
+	if sight.memories, err = s.remembered(ctx, list); err != nil {
+		return nil, err
+	}
 	var out []HostView
-	for _, h := range which(now.topo) {
-		v := now.host(h, address)
+	for _, h := range list {
+		v := now.host(h, sight)
 		v.Maintenance = until[h.ID]
 		out = append(out, v)
 	}
 	return out, nil
 }
 
-func (n snapshot) host(h *node, address bool) HostView {
-	v := HostView{ID: h.ID, Name: h.name, Buildings: h.buildings, Needs: h.needs, Version: h.Version, State: judge.Unknown, Since: h.CreatedAt}
-	if address {
-		v.Address = h.Address
+// sight is what somebody sees of hosts, and what their checks remember.
+type sight struct {
+	address, secret bool
+	memories        map[id.ID]*memoryRow
+	at              time.Time
+}
+
+func (n snapshot) host(h *node, of sight) HostView {
+	v := HostView{ID: h.ID, Name: h.name, Labels: h.labels, Buildings: h.buildings, Needs: h.needs, Version: h.Version, State: judge.Unknown, Since: h.CreatedAt}
+	if of.address {
+		v.Address, v.Key = h.Address, h.OuterKey
 	}
 	if st, ok := n.state.Nodes[h.id]; ok {
 		v.State, v.Overlays, v.Since = st.State, st.Overlay.Names(), startOf(st.Since)
@@ -148,7 +166,7 @@ func (n snapshot) host(h *node, address bool) HostView {
 		}
 	}
 	for _, c := range h.checks {
-		x := n.check(c, address)
+		x := n.check(c, of)
 		v.Checks = append(v.Checks, x)
 		if c.id == n.topo.graph.Reachability(h.id) {
 			v.RTT = x.RTT
@@ -157,10 +175,13 @@ func (n snapshot) host(h *node, address bool) HostView {
 	return v
 }
 
-func (n snapshot) check(c *target, address bool) CheckView {
+func (n snapshot) check(c *target, of sight) CheckView {
 	v := CheckView{ID: c.ID, Host: c.host.ID, Kind: c.Kind, Name: c.name, Seconds: c.Seconds, State: judge.Unknown}
-	if address {
-		v.Target, v.Expect = c.Target, c.expect
+	if of.address && (c.Kind != Push || of.secret) {
+		v.Target = c.Target
+	}
+	if of.address {
+		v.Expect = c.expect
 		if c.Kind == ICMP {
 			v.Target = c.host.Address
 		}
@@ -174,7 +195,35 @@ func (n snapshot) check(c *target, address bool) CheckView {
 			}
 		}
 	}
+	if m := of.memories[c.ID]; m != nil {
+		v.Expires, v.Why = m.ExpiresAt, Words{m.WhyZh, m.WhyEn}
+		if threshold(m.ExpiresAt, of.at) > 0 {
+			v.Warning = endsSoon(c.Kind, m.ExpiresAt.Sub(of.at))
+		}
+	}
 	return v
+}
+
+// remembered reads what the hosts' checks found last; most have no such check.
+func (s *Service) remembered(ctx context.Context, list []*node) (map[id.ID]*memoryRow, error) {
+	var ids []id.ID
+	for _, h := range list {
+		for _, c := range h.checks {
+			if c.Kind.remembers() {
+				ids = append(ids, c.ID)
+			}
+		}
+	}
+	return memories(ctx, s.db.R, ids)
+}
+
+func endsSoon(kind Kind, left time.Duration) Words {
+	days := int(left/(24*time.Hour)) + 1
+	what := Words{"证书", "the certificate"}
+	if kind == Domain {
+		what = Words{"域名", "the domain"}
+	}
+	return Words{fmt.Sprintf("%s %d 天内到期，请续期", what.Zh, days), fmt.Sprintf("%s ends within %d %s: renew it", what.En, days, plural(days, "day", "days"))}
 }
 
 // parsed reads an id that this package wrote.

@@ -3,7 +3,6 @@ package netmon
 import (
 	"context"
 	"net"
-	"net/http"
 	"slices"
 	"strconv"
 	"sync"
@@ -52,6 +51,11 @@ func (m *Monitor) SweepShard(ctx context.Context, shard int, epoch int64) error 
 	s := &sweep{m: m, t: t, epoch: epoch, start: start}
 	s.row = roundRow{Vantage: m.opts.Vantage, Shard: shard, Epoch: epoch, Owner: m.owner, Healthy: true, Mode: m.mode(), At: start}
 	s.run(ctx, checks)
+	if found := s.known.found; len(found) > 0 {
+		if err := m.remember(ctx, found); err != nil {
+			m.log.Warn("what checks found cannot be written; they look again", "error", err)
+		}
+	}
 	m.count.counted(&s.row)
 	m.keep(context.WithoutCancel(ctx), s.row)
 	return nil
@@ -70,6 +74,7 @@ type sweep struct {
 	epoch int64
 	start time.Time
 	row   roundRow
+	known recall
 }
 
 // wave is one attempt at some checks; got is in the order of checks, the
@@ -234,6 +239,7 @@ func (s *sweep) pinged(c *target) bool {
 // within twice that: who is still waiting then is not asked again in this round.
 func (s *sweep) send(ctx context.Context, checks []*target) *wave {
 	w := &wave{checks: checks, got: make([]judge.Attempt, len(checks))}
+	s.recall(ctx, checks)
 	var pings []int
 	for i, c := range checks {
 		switch {
@@ -241,6 +247,10 @@ func (s *sweep) send(ctx context.Context, checks []*target) *wave {
 			pings = append(pings, i)
 		case c.Kind == HTTP:
 			w.slow.Go(func() { w.set(i, s.http(ctx, c, w)) })
+		case c.Kind == DNS:
+			w.quick.Go(func() { w.set(i, s.dns(ctx, c, w)) })
+		case c.Kind.remembers():
+			w.slow.Go(func() { w.set(i, s.remembered(ctx, c, w)) })
 		default:
 			w.quick.Go(func() { w.set(i, s.tcp(ctx, c, w)) })
 		}
@@ -318,12 +328,8 @@ func (c *target) knock() int {
 }
 
 func (s *sweep) http(ctx context.Context, c *target, w *wave) judge.Attempt {
-	spec := probe.HTTPSpec{URL: c.Target, Status: c.expect.Status, Contain: c.expect.Contain, SkipVerify: c.expect.SkipVerify, Timeout: 2 * s.m.opts.Timeout}
-	if c.expect.Head {
-		spec.Method = http.MethodHead
-	}
 	after := s.since()
-	r, err := s.m.prober.HTTP(ctx, spec)
+	r, err := s.m.prober.HTTP(ctx, c.spec(2*s.m.opts.Timeout))
 	if r.Phases.Total > 0 {
 		after = max(after, s.since()-r.Phases.Total)
 	}

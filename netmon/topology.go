@@ -7,6 +7,7 @@ import (
 	"hash/fnv"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ type topology struct {
 	checks    map[string]*target // live
 	byNumber  map[int64]*target  // live
 	byAddress map[string]*node   // live
+	byPush    map[string]*target // live PUSH checks, by the secret part of their URL
 	shards    []int              // that have checks, sorted
 	shard     map[int][]*target
 }
@@ -41,6 +43,7 @@ type node struct {
 	id        string
 	name      Words
 	addr      netip.Addr
+	labels    []string
 	buildings []string
 	keys      []string
 	needs     [][]id.ID
@@ -50,12 +53,13 @@ type node struct {
 // target is a check, ready to be sent.
 type target struct {
 	checkRow
-	id     string
-	host   *node
-	name   Words // without the address: incidents are public
-	expect Expect
-	every  int64 // epochs between two rounds
-	phase  int64 // spreads the slow tiers over the epochs
+	id      string
+	host    *node
+	name    Words // without the address: incidents are public
+	expect  Expect
+	pattern *regexp.Regexp // of expect
+	every   int64          // epochs between two rounds
+	phase   int64          // spreads the slow tiers over the epochs
 }
 
 // due says whether the check belongs to the epoch.
@@ -65,7 +69,7 @@ func (c *target) due(epoch int64, interval time.Duration) bool {
 
 // loadTopology reads the network; base is the length of an epoch.
 func loadTopology(ctx context.Context, q bun.IDB, base time.Duration) (*topology, error) {
-	t := &topology{hosts: map[string]*node{}, checks: map[string]*target{}, byNumber: map[int64]*target{}, byAddress: map[string]*node{}, shard: map[int][]*target{}}
+	t := &topology{hosts: map[string]*node{}, checks: map[string]*target{}, byNumber: map[int64]*target{}, byAddress: map[string]*node{}, byPush: map[string]*target{}, shard: map[int][]*target{}}
 	var err error
 	// The version comes first: what is read after it is at least as new, so a
 	// change in between is only read twice.
@@ -128,10 +132,15 @@ func raiseTopology(ctx context.Context, tx *store.Tx) error {
 func (t *topology) addHost(h hostRow) {
 	n := &node{hostRow: h, id: h.ID.String(), name: Words{h.NameZh, h.NameEn}}
 	n.addr, _ = netip.ParseAddr(h.Address)
+	if h.Labels != "" {
+		n.labels = strings.Split(h.Labels, "\n")
+	}
 	t.hosts[n.id] = n
 	if h.RemovedAt.IsZero() {
 		t.live = append(t.live, n)
-		t.byAddress[n.addr.Unmap().String()] = n
+		if n.addr.IsValid() {
+			t.byAddress[n.addr.Unmap().String()] = n
+		}
 	}
 }
 
@@ -140,9 +149,13 @@ func (t *topology) addCheck(c checkRow) error {
 	if !h.RemovedAt.IsZero() {
 		return nil
 	}
-	x := &target{checkRow: c, id: c.ID.String(), host: h, name: checkName(c.Kind, c.Target), every: int64(max(1, c.Seconds/baseTier))}
+	x := &target{checkRow: c, id: c.ID.String(), host: h, name: checkName(c.Kind, c.Target), every: int64(max(1, min(c.Seconds, slowest)/baseTier))}
 	if c.Expect != "" {
 		if err := json.Unmarshal([]byte(c.Expect), &x.expect); err != nil {
+			return fmt.Errorf("netmon: check %s: %w", x.id, err)
+		}
+		var err error
+		if x.pattern, err = x.expect.compiled(); err != nil {
 			return fmt.Errorf("netmon: check %s: %w", x.id, err)
 		}
 	}
@@ -151,6 +164,9 @@ func (t *topology) addCheck(c checkRow) error {
 	x.phase = int64(sum.Sum32()) % x.every
 	h.checks = append(h.checks, x)
 	t.checks[x.id], t.byNumber[c.Number] = x, x
+	if c.Kind == Push {
+		t.byPush[c.Target] = x
+	}
 	if _, known := t.shard[h.Shard]; !known {
 		t.shards = append(t.shards, h.Shard)
 		slices.Sort(t.shards)
@@ -171,6 +187,19 @@ func checkName(kind Kind, where string) Words {
 			path = " " + u.Path
 		}
 		return Words{"网页" + path, "web page" + path}
+	case TLS:
+		port := where[strings.LastIndexByte(where, ':')+1:]
+		return Words{"证书（端口 " + port + "）", "certificate (port " + port + ")"}
+	case DNS:
+		if q, err := parseQuestion(where); err == nil {
+			return Words{"域名解析 " + q.kind, "name service " + q.kind}
+		}
+	case Domain:
+		return Words{"域名到期", "end of the domain"}
+	case Push:
+		return Words{"心跳", "heartbeat"}
+	case Page:
+		return Words{"网页内容", "content of the page"}
 	}
 	return Words{"ping", "ping"}
 }

@@ -21,6 +21,11 @@ var templates = map[string]template{
 		words{"故障恢复：{cause}", "{cause} 已恢复，故障关闭，历时 {duration}。"},
 		words{"Recovered: {cause}", "{cause} is back; the incident is closed after {duration}."}},
 
+	// {what} ends, {left} says how soon, in both languages.
+	"check.warned": {
+		words{"即将到期：{what}", "{what}：{left}。现在还没有故障，请在到期前处理。"},
+		words{"Ends soon: {what}", "{what}: {left}. Nothing has failed yet."}},
+
 	// To the reporter of a repair. {what} the kind of thing, {state} in both languages.
 	"repair.received": {
 		words{"报修已收到", "你的报修（{what}）已收到，我们会尽快安排。凭链接可随时查看进度。"},

@@ -16,7 +16,7 @@ var _ = notify.Message(tell.Message{})
 
 // topics are those that the domains tell people about; each needs its words.
 var topics = []string{
-	"incident.opened", "incident.closed",
+	"incident.opened", "incident.closed", "check.warned",
 	"repair.received", "repair.assigned", "repair.status", "repair.fixed", "repair.unfixable", "repair.recovered", "repair.cancelled", "repair.offered", "repair.unassigned",
 	"workflow.task", "workflow.nudge", "workflow.deadline", "workflow.approved", "workflow.rejected", "workflow.returned",
 	"workflow.vote_lapsed", "workflow.withdrawn", "workflow.stopped", "workflow.cc", "workflow.paper", "workflow.owed", "workflow.owes", "workflow.recurring", "workflow.unstaffed", "workflow.undone", "workflow.mismatch",

@@ -124,14 +124,18 @@ type ComplexityRoot struct {
 	}
 
 	Check struct {
+		Expect          func(childComplexity int) int
+		ExpiresAt       func(childComplexity int) int
 		ID              func(childComplexity int) int
 		IntervalSeconds func(childComplexity int) int
 		Kind            func(childComplexity int) int
 		LastEpoch       func(childComplexity int) int
 		Name            func(childComplexity int) int
+		Remark          func(childComplexity int) int
 		RttMicros       func(childComplexity int) int
 		State           func(childComplexity int) int
 		Target          func(childComplexity int) int
+		Warning         func(childComplexity int) int
 	}
 
 	CloseOutReport struct {
@@ -258,6 +262,19 @@ type ComplexityRoot struct {
 		Vantage   func(childComplexity int) int
 	}
 
+	Expect struct {
+		Answers      func(childComplexity int) int
+		Contain      func(childComplexity int) int
+		EverySeconds func(childComplexity int) int
+		GraceSeconds func(childComplexity int) int
+		Head         func(childComplexity int) int
+		Lack         func(childComplexity int) int
+		Name         func(childComplexity int) int
+		Pattern      func(childComplexity int) int
+		SkipVerify   func(childComplexity int) int
+		Status       func(childComplexity int) int
+	}
+
 	ExportPersonPayload struct {
 		Data       func(childComplexity int) int
 		UserErrors func(childComplexity int) int
@@ -322,6 +339,8 @@ type ComplexityRoot struct {
 		Buildings        func(childComplexity int) int
 		Checks           func(childComplexity int) int
 		ID               func(childComplexity int) int
+		Key              func(childComplexity int) int
+		Labels           func(childComplexity int) int
 		MaintenanceUntil func(childComplexity int) int
 		Name             func(childComplexity int) int
 		Needs            func(childComplexity int) int
@@ -513,6 +532,7 @@ type ComplexityRoot struct {
 	}
 
 	Mutation struct {
+		AcceptPage                 func(childComplexity int, input model.AcceptPageInput) int
 		AcknowledgeIncident        func(childComplexity int, input model.AcknowledgeIncidentInput) int
 		ActOnRecurrence            func(childComplexity int, input model.ActOnRecurrenceInput) int
 		ActOnRepair                func(childComplexity int, input model.ActOnRepairInput) int
@@ -567,6 +587,7 @@ type ComplexityRoot struct {
 		PublishWorkflow            func(childComplexity int, input model.PublishWorkflowInput) int
 		ReceivePledge              func(childComplexity int, input model.ReceivePledgeInput) int
 		RecordPaperDecision        func(childComplexity int, input model.RecordPaperDecisionInput) int
+		RemoveCheck                func(childComplexity int, input model.RemoveCheckInput) int
 		RemoveHost                 func(childComplexity int, input model.RemoveHostInput) int
 		ReplayWebhookDelivery      func(childComplexity int, input model.ReplayWebhookDeliveryInput) int
 		ReplayWebhookSince         func(childComplexity int, input model.ReplayWebhookSinceInput) int
@@ -602,6 +623,7 @@ type ComplexityRoot struct {
 		TransferTask               func(childComplexity int, input model.TransferTaskInput) int
 		TriageRepair               func(childComplexity int, input model.TriageRepairInput) int
 		UndoDecision               func(childComplexity int, input model.UndoDecisionInput) int
+		UpdateHost                 func(childComplexity int, input model.UpdateHostInput) int
 		UpdateRecurrence           func(childComplexity int, input model.UpdateRecurrenceInput) int
 		UpdateWebhook              func(childComplexity int, input model.UpdateWebhookInput) int
 		VerifyMailbox              func(childComplexity int, input model.VerifyMailboxInput) int
@@ -657,9 +679,20 @@ type ComplexityRoot struct {
 		UserErrors   func(childComplexity int) int
 	}
 
+	PageChange struct {
+		Cut   func(childComplexity int) int
+		Hash  func(childComplexity int) int
+		Lines func(childComplexity int) int
+	}
+
 	PageInfo struct {
 		EndCursor   func(childComplexity int) int
 		HasNextPage func(childComplexity int) int
+	}
+
+	PageLine struct {
+		Mark func(childComplexity int) int
+		Text func(childComplexity int) int
 	}
 
 	PendingClaim struct {
@@ -791,6 +824,7 @@ type ComplexityRoot struct {
 		Nodes              func(childComplexity int, ids []string) int
 		Notifications      func(childComplexity int, first *int, after *string) int
 		Organisations      func(childComplexity int, text *string) int
+		PageChange         func(childComplexity int, check string) int
 		PendingClaims      func(childComplexity int) int
 		People             func(childComplexity int, text string, first *int) int
 		Pledges            func(childComplexity int, first *int, after *string) int
@@ -1852,6 +1886,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.ChangePasswordPayload.UserErrors(childComplexity), true
 
+	case "Check.expect":
+		if e.ComplexityRoot.Check.Expect == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Check.Expect(childComplexity), true
+	case "Check.expiresAt":
+		if e.ComplexityRoot.Check.ExpiresAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Check.ExpiresAt(childComplexity), true
 	case "Check.id":
 		if e.ComplexityRoot.Check.ID == nil {
 			break
@@ -1882,6 +1928,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Check.Name(childComplexity), true
+	case "Check.remark":
+		if e.ComplexityRoot.Check.Remark == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Check.Remark(childComplexity), true
 	case "Check.rttMicros":
 		if e.ComplexityRoot.Check.RttMicros == nil {
 			break
@@ -1900,6 +1952,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Check.Target(childComplexity), true
+	case "Check.warning":
+		if e.ComplexityRoot.Check.Warning == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Check.Warning(childComplexity), true
 
 	case "CloseOutReport.at":
 		if e.ComplexityRoot.CloseOutReport.At == nil {
@@ -2373,6 +2431,67 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Evidence.Vantage(childComplexity), true
 
+	case "Expect.answers":
+		if e.ComplexityRoot.Expect.Answers == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Expect.Answers(childComplexity), true
+	case "Expect.contain":
+		if e.ComplexityRoot.Expect.Contain == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Expect.Contain(childComplexity), true
+	case "Expect.everySeconds":
+		if e.ComplexityRoot.Expect.EverySeconds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Expect.EverySeconds(childComplexity), true
+	case "Expect.graceSeconds":
+		if e.ComplexityRoot.Expect.GraceSeconds == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Expect.GraceSeconds(childComplexity), true
+	case "Expect.head":
+		if e.ComplexityRoot.Expect.Head == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Expect.Head(childComplexity), true
+	case "Expect.lack":
+		if e.ComplexityRoot.Expect.Lack == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Expect.Lack(childComplexity), true
+	case "Expect.name":
+		if e.ComplexityRoot.Expect.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Expect.Name(childComplexity), true
+	case "Expect.pattern":
+		if e.ComplexityRoot.Expect.Pattern == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Expect.Pattern(childComplexity), true
+	case "Expect.skipVerify":
+		if e.ComplexityRoot.Expect.SkipVerify == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Expect.SkipVerify(childComplexity), true
+	case "Expect.status":
+		if e.ComplexityRoot.Expect.Status == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Expect.Status(childComplexity), true
+
 	case "ExportPersonPayload.data":
 		if e.ComplexityRoot.ExportPersonPayload.Data == nil {
 			break
@@ -2615,6 +2734,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Host.ID(childComplexity), true
+	case "Host.key":
+		if e.ComplexityRoot.Host.Key == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Host.Key(childComplexity), true
+	case "Host.labels":
+		if e.ComplexityRoot.Host.Labels == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Host.Labels(childComplexity), true
 	case "Host.maintenanceUntil":
 		if e.ComplexityRoot.Host.MaintenanceUntil == nil {
 			break
@@ -3285,6 +3416,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.MoveReason.Pointer(childComplexity), true
 
+	case "Mutation.acceptPage":
+		if e.ComplexityRoot.Mutation.AcceptPage == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_acceptPage_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.AcceptPage(childComplexity, args["input"].(model.AcceptPageInput)), true
 	case "Mutation.acknowledgeIncident":
 		if e.ComplexityRoot.Mutation.AcknowledgeIncident == nil {
 			break
@@ -3879,6 +4021,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.RecordPaperDecision(childComplexity, args["input"].(model.RecordPaperDecisionInput)), true
+	case "Mutation.removeCheck":
+		if e.ComplexityRoot.Mutation.RemoveCheck == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_removeCheck_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.RemoveCheck(childComplexity, args["input"].(model.RemoveCheckInput)), true
 	case "Mutation.removeHost":
 		if e.ComplexityRoot.Mutation.RemoveHost == nil {
 			break
@@ -4264,6 +4417,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UndoDecision(childComplexity, args["input"].(model.UndoDecisionInput)), true
+	case "Mutation.updateHost":
+		if e.ComplexityRoot.Mutation.UpdateHost == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_updateHost_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpdateHost(childComplexity, args["input"].(model.UpdateHostInput)), true
 	case "Mutation.updateRecurrence":
 		if e.ComplexityRoot.Mutation.UpdateRecurrence == nil {
 			break
@@ -4467,6 +4631,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.OrganisationPayload.UserErrors(childComplexity), true
 
+	case "PageChange.cut":
+		if e.ComplexityRoot.PageChange.Cut == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageChange.Cut(childComplexity), true
+	case "PageChange.hash":
+		if e.ComplexityRoot.PageChange.Hash == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageChange.Hash(childComplexity), true
+	case "PageChange.lines":
+		if e.ComplexityRoot.PageChange.Lines == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageChange.Lines(childComplexity), true
+
 	case "PageInfo.endCursor":
 		if e.ComplexityRoot.PageInfo.EndCursor == nil {
 			break
@@ -4479,6 +4662,19 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.PageInfo.HasNextPage(childComplexity), true
+
+	case "PageLine.mark":
+		if e.ComplexityRoot.PageLine.Mark == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageLine.Mark(childComplexity), true
+	case "PageLine.text":
+		if e.ComplexityRoot.PageLine.Text == nil {
+			break
+		}
+
+		return e.ComplexityRoot.PageLine.Text(childComplexity), true
 
 	case "PendingClaim.claimedAt":
 		if e.ComplexityRoot.PendingClaim.ClaimedAt == nil {
@@ -5074,6 +5270,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Organisations(childComplexity, args["text"].(*string)), true
+	case "Query.pageChange":
+		if e.ComplexityRoot.Query.PageChange == nil {
+			break
+		}
+
+		args, err := ec.field_Query_pageChange_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Query.PageChange(childComplexity, args["check"].(string)), true
 	case "Query.pendingClaims":
 		if e.ComplexityRoot.Query.PendingClaims == nil {
 			break
@@ -8254,6 +8461,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 	ec := newExecutionContext(opCtx, e, make(chan graphql.DeferredResult))
 	inputUnmarshalers := func() *graphql.InputUnmarshalerIndex {
 		return graphql.NewInputUnmarshalerIndex(
+			graphql.NewInputUnmarshaler("AcceptPageInput", ec.unmarshalInputAcceptPageInput),
 			graphql.NewInputUnmarshaler("AcknowledgeIncidentInput", ec.unmarshalInputAcknowledgeIncidentInput),
 			graphql.NewInputUnmarshaler("ActOnRecurrenceInput", ec.unmarshalInputActOnRecurrenceInput),
 			graphql.NewInputUnmarshaler("ActOnRepairByLinkInput", ec.unmarshalInputActOnRepairByLinkInput),
@@ -8294,6 +8502,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("EndTenureInput", ec.unmarshalInputEndTenureInput),
 			graphql.NewInputUnmarshaler("ErasePersonInput", ec.unmarshalInputErasePersonInput),
 			graphql.NewInputUnmarshaler("EraseRepairByLinkInput", ec.unmarshalInputEraseRepairByLinkInput),
+			graphql.NewInputUnmarshaler("ExpectInput", ec.unmarshalInputExpectInput),
 			graphql.NewInputUnmarshaler("ExportPersonInput", ec.unmarshalInputExportPersonInput),
 			graphql.NewInputUnmarshaler("FreeHourInput", ec.unmarshalInputFreeHourInput),
 			graphql.NewInputUnmarshaler("HourSpanInput", ec.unmarshalInputHourSpanInput),
@@ -8313,6 +8522,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("PurchaseActionInput", ec.unmarshalInputPurchaseActionInput),
 			graphql.NewInputUnmarshaler("ReceivePledgeInput", ec.unmarshalInputReceivePledgeInput),
 			graphql.NewInputUnmarshaler("RecordPaperDecisionInput", ec.unmarshalInputRecordPaperDecisionInput),
+			graphql.NewInputUnmarshaler("RemoveCheckInput", ec.unmarshalInputRemoveCheckInput),
 			graphql.NewInputUnmarshaler("RemoveHostInput", ec.unmarshalInputRemoveHostInput),
 			graphql.NewInputUnmarshaler("RepairTicketFilter", ec.unmarshalInputRepairTicketFilter),
 			graphql.NewInputUnmarshaler("ReplayWebhookDeliveryInput", ec.unmarshalInputReplayWebhookDeliveryInput),
@@ -8331,6 +8541,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("RevokeSessionInput", ec.unmarshalInputRevokeSessionInput),
 			graphql.NewInputUnmarshaler("RevokeTokenInput", ec.unmarshalInputRevokeTokenInput),
 			graphql.NewInputUnmarshaler("RotateWebhookSecretInput", ec.unmarshalInputRotateWebhookSecretInput),
+			graphql.NewInputUnmarshaler("RuleInput", ec.unmarshalInputRuleInput),
 			graphql.NewInputUnmarshaler("SeatHoursInput", ec.unmarshalInputSeatHoursInput),
 			graphql.NewInputUnmarshaler("SendRepairLinkInput", ec.unmarshalInputSendRepairLinkInput),
 			graphql.NewInputUnmarshaler("SetCalendarInput", ec.unmarshalInputSetCalendarInput),
@@ -8353,6 +8564,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("TransferTaskInput", ec.unmarshalInputTransferTaskInput),
 			graphql.NewInputUnmarshaler("TriageRepairInput", ec.unmarshalInputTriageRepairInput),
 			graphql.NewInputUnmarshaler("UndoDecisionInput", ec.unmarshalInputUndoDecisionInput),
+			graphql.NewInputUnmarshaler("UpdateHostInput", ec.unmarshalInputUpdateHostInput),
 			graphql.NewInputUnmarshaler("UpdateRecurrenceInput", ec.unmarshalInputUpdateRecurrenceInput),
 			graphql.NewInputUnmarshaler("UpdateWebhookInput", ec.unmarshalInputUpdateWebhookInput),
 			graphql.NewInputUnmarshaler("VerifyMailboxInput", ec.unmarshalInputVerifyMailboxInput),
@@ -9738,7 +9950,7 @@ type Check implements Node {
   id: ID!
   kind: CheckKind!
   name: Text!
-  "host:port or URL; the address for ICMP; null for those who may not know it."
+  "As in CheckInput, the address for ICMP; null for those who may not know it: the secret of PUSH is for those who manage the network."
   target: String
   intervalSeconds: Int!
   state: HostState!
@@ -9821,8 +10033,8 @@ type Status {
 input CreateHostInput {
   nameZh: String!
   nameEn: String!
-  "IP address inside the networks that the operator allowed."
-  address: String!
+  "IP address inside the networks that the operator allowed; null = none of its own."
+  address: String = ""
   buildings: [String!] = []
   "Groups of hosts that it needs: any one of each group has to be good."
   needs: [[ID!]!] = []
@@ -9846,10 +10058,10 @@ input RemoveHostInput {
 
 input CheckInput {
   kind: CheckKind!
-  "host:port for TCP, URL for HTTP, null for ICMP."
+  "host:port for TCP and TLS, URL for HTTP and PAGE, domain for DOMAIN, null for ICMP; for DNS a URL of RFC 4501, dns://server/name?type=MX, or dns:name?type=A to ask the host itself; for PUSH the secret part of /push/<secret>, null = a new one."
   target: String
-  "10, 30, 60 or 300."
-  intervalSeconds: Int = 10
+  "10, 30, 60 or 300, for TLS, DOMAIN and PAGE also 86400; null = 10, for PAGE 300, for TLS and DOMAIN 86400."
+  intervalSeconds: Int
 }
 
 input AcknowledgeIncidentInput {
@@ -9908,6 +10120,145 @@ type IncidentChange {
 type HostStateChange {
   resync: Boolean!
   host: Host
+}
+`, BuiltIn: false},
+	{Name: "../schema/netmon_checks.graphqls", Input: `extend enum CheckKind {
+  "A certificate: its chain, its name and its end."
+  TLS
+  "A name server's answer."
+  DNS
+  "The end of a domain's registration, asked once a day."
+  DOMAIN
+  "Something reports by itself and is missed when it is silent."
+  PUSH
+  "A page says what it said when somebody accepted it."
+  PAGE
+}
+
+extend type Host {
+  "Its name in the list that it came from; null for those who may not know its address."
+  key: String
+  "Free short words."
+  labels: [String!]!
+}
+
+extend type Check {
+  "What it demands; null for those who may not know its target."
+  expect: Expect
+  "When the certificate or the domain ends."
+  expiresAt: Time
+  "It ends soon (14, 7 and 1 days before); nothing has failed yet."
+  warning: Text
+  "What the latest look or report said."
+  remark: Text
+}
+
+"What a check demands; fields that its kind does not know are empty."
+type Expect {
+  "HTTP: accepted codes; empty = any 2xx."
+  status: [Int!]!
+  "HTTP: text that must occur in the first 64 KiB."
+  contain: String
+  "HTTP: text that must not occur there."
+  lack: String
+  "HTTP: regular expression (RE2) that must match there."
+  pattern: String
+  "HTTP: ask by HEAD."
+  head: Boolean!
+  "HTTP and PAGE: accept any certificate."
+  skipVerify: Boolean!
+  "TLS: the name to be asked for; null = the target's."
+  name: String
+  "DNS: each must be among the answers, such as 10.1.2.3 or 10 mail.example.edu for MX."
+  answers: [String!]!
+  "PUSH: seconds between two reports."
+  everySeconds: Int
+  "PUSH: seconds that a report may be late."
+  graceSeconds: Int
+}
+
+"As the type Expect; what a check's kind does not know is refused."
+input ExpectInput {
+  status: [Int!] = []
+  contain: String = ""
+  lack: String = ""
+  pattern: String = ""
+  head: Boolean = false
+  skipVerify: Boolean = false
+  name: String = ""
+  answers: [String!] = []
+  "10 to 3456000; null = 60."
+  everySeconds: Int
+  "At most 3456000; null = a tenth of everySeconds, at least 30."
+  graceSeconds: Int
+}
+
+extend input CheckInput {
+  expect: ExpectInput
+}
+
+extend input CreateHostInput {
+  "Its name in the list that it came from, unique."
+  key: String = ""
+  "At most 20 free short words of at most 40 characters."
+  labels: [String!] = []
+  "k of n; null = the network's own rule."
+  rule: RuleInput
+}
+
+"losses of the last within attempts make a check DOWN, replies in a row make it UP; 0 = the network's own, 3 of 3 and 2."
+input RuleInput {
+  losses: Int = 0
+  within: Int = 0
+  replies: Int = 0
+}
+
+input UpdateHostInput {
+  host: ID!
+  "All of the host as it shall be; checks whose kind and target stay keep their history."
+  to: CreateHostInput!
+}
+
+input RemoveCheckInput {
+  check: ID!
+  idempotencyKey: IdempotencyKey!
+}
+
+input AcceptPageInput {
+  check: ID!
+  "Of the PageChange that was looked at."
+  hash: String!
+  idempotencyKey: IdempotencyKey!
+}
+
+"How a watched page differs from what was accepted."
+type PageChange {
+  "Stands for the page as it is."
+  hash: String!
+  "Empty when nothing has changed; at most 400."
+  lines: [PageLine!]!
+  "There are more lines."
+  cut: Boolean!
+}
+
+type PageLine {
+  "A blank: in both; -: gone; +: new."
+  mark: String!
+  text: String!
+}
+
+extend type Query {
+  "What has changed on a watched page; for those who manage the network."
+  pageChange(check: ID!): PageChange!
+}
+
+extend type Mutation {
+  "Replaces a host's description."
+  updateHost(input: UpdateHostInput!): HostPayload!
+  "Takes a check off its host; its history stays."
+  removeCheck(input: RemoveCheckInput!): HostPayload!
+  "Makes a page's present content the one that later looks are held against."
+  acceptPage(input: AcceptPageInput!): HostPayload!
 }
 `, BuiltIn: false},
 	{Name: "../schema/netmon_engine.graphqls", Input: `extend type Evidence {
@@ -12094,6 +12445,14 @@ func (ec *executionContext) childFields_Check(ctx context.Context, field graphql
 		return ec.fieldContext_Check_lastEpoch(ctx, field)
 	case "rttMicros":
 		return ec.fieldContext_Check_rttMicros(ctx, field)
+	case "expect":
+		return ec.fieldContext_Check_expect(ctx, field)
+	case "expiresAt":
+		return ec.fieldContext_Check_expiresAt(ctx, field)
+	case "warning":
+		return ec.fieldContext_Check_warning(ctx, field)
+	case "remark":
+		return ec.fieldContext_Check_remark(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Check", field.Name)
 }
@@ -12346,6 +12705,32 @@ func (ec *executionContext) childFields_Evidence(ctx context.Context, field grap
 	return nil, fmt.Errorf("no field named %q was found under type Evidence", field.Name)
 }
 
+func (ec *executionContext) childFields_Expect(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "status":
+		return ec.fieldContext_Expect_status(ctx, field)
+	case "contain":
+		return ec.fieldContext_Expect_contain(ctx, field)
+	case "lack":
+		return ec.fieldContext_Expect_lack(ctx, field)
+	case "pattern":
+		return ec.fieldContext_Expect_pattern(ctx, field)
+	case "head":
+		return ec.fieldContext_Expect_head(ctx, field)
+	case "skipVerify":
+		return ec.fieldContext_Expect_skipVerify(ctx, field)
+	case "name":
+		return ec.fieldContext_Expect_name(ctx, field)
+	case "answers":
+		return ec.fieldContext_Expect_answers(ctx, field)
+	case "everySeconds":
+		return ec.fieldContext_Expect_everySeconds(ctx, field)
+	case "graceSeconds":
+		return ec.fieldContext_Expect_graceSeconds(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Expect", field.Name)
+}
+
 func (ec *executionContext) childFields_ExportPersonPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "data":
@@ -12488,6 +12873,10 @@ func (ec *executionContext) childFields_Host(ctx context.Context, field graphql.
 		return ec.fieldContext_Host_needs(ctx, field)
 	case "maintenanceUntil":
 		return ec.fieldContext_Host_maintenanceUntil(ctx, field)
+	case "key":
+		return ec.fieldContext_Host_key(ctx, field)
+	case "labels":
+		return ec.fieldContext_Host_labels(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Host", field.Name)
 }
@@ -12952,6 +13341,18 @@ func (ec *executionContext) childFields_OrganisationPayload(ctx context.Context,
 	return nil, fmt.Errorf("no field named %q was found under type OrganisationPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_PageChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "hash":
+		return ec.fieldContext_PageChange_hash(ctx, field)
+	case "lines":
+		return ec.fieldContext_PageChange_lines(ctx, field)
+	case "cut":
+		return ec.fieldContext_PageChange_cut(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PageChange", field.Name)
+}
+
 func (ec *executionContext) childFields_PageInfo(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "hasNextPage":
@@ -12960,6 +13361,16 @@ func (ec *executionContext) childFields_PageInfo(ctx context.Context, field grap
 		return ec.fieldContext_PageInfo_endCursor(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type PageInfo", field.Name)
+}
+
+func (ec *executionContext) childFields_PageLine(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "mark":
+		return ec.fieldContext_PageLine_mark(ctx, field)
+	case "text":
+		return ec.fieldContext_PageLine_text(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type PageLine", field.Name)
 }
 
 func (ec *executionContext) childFields_PendingClaim(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -34,6 +34,13 @@ type AbsencePayload struct {
 	UserErrors []UserError `json:"userErrors"`
 }
 
+type AcceptPageInput struct {
+	Check string `json:"check"`
+	// Of the PageChange that was looked at.
+	Hash           string `json:"hash"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
 // What a one-time link is for.
 type AccountLink struct {
 	Kind      AccountLinkKind `json:"kind"`
@@ -246,23 +253,32 @@ type Check struct {
 	ID   string    `json:"id"`
 	Kind CheckKind `json:"kind"`
 	Name Text      `json:"name"`
-	// host:port or URL; the address for ICMP; null for those who may not know it.
+	// As in CheckInput, the address for ICMP; null for those who may not know it: the secret of PUSH is for those who manage the network.
 	Target          *string   `json:"target,omitempty"`
 	IntervalSeconds int       `json:"intervalSeconds"`
 	State           HostState `json:"state"`
 	// Unix second of the latest usable round.
 	LastEpoch *int `json:"lastEpoch,omitempty"`
 	RttMicros *int `json:"rttMicros,omitempty"`
+	// What it demands; null for those who may not know its target.
+	Expect *Expect `json:"expect,omitempty"`
+	// When the certificate or the domain ends.
+	ExpiresAt *time.Time `json:"expiresAt,omitempty"`
+	// It ends soon (14, 7 and 1 days before); nothing has failed yet.
+	Warning *Text `json:"warning,omitempty"`
+	// What the latest look or report said.
+	Remark *Text `json:"remark,omitempty"`
 }
 
 func (Check) IsNode() {}
 
 type CheckInput struct {
 	Kind CheckKind `json:"kind"`
-	// host:port for TCP, URL for HTTP, null for ICMP.
+	// host:port for TCP and TLS, URL for HTTP and PAGE, domain for DOMAIN, null for ICMP; for DNS a URL of RFC 4501, dns://server/name?type=MX, or dns:name?type=A to ask the host itself; for PUSH the secret part of /push/<secret>, null = a new one.
 	Target *string `json:"target,omitempty"`
-	// 10, 30, 60 or 300.
-	IntervalSeconds *int `json:"intervalSeconds,omitempty"`
+	// 10, 30, 60 or 300, for TLS, DOMAIN and PAGE also 86400; null = 10, for PAGE 300, for TLS and DOMAIN 86400.
+	IntervalSeconds *int         `json:"intervalSeconds,omitempty"`
+	Expect          *ExpectInput `json:"expect,omitempty"`
 }
 
 type ClaimAccountInput struct {
@@ -391,13 +407,19 @@ type CorrectPersonInput struct {
 type CreateHostInput struct {
 	NameZh string `json:"nameZh"`
 	NameEn string `json:"nameEn"`
-	// IP address inside the networks that the operator allowed.
-	Address   string   `json:"address"`
+	// IP address inside the networks that the operator allowed; null = none of its own.
+	Address   *string  `json:"address,omitempty"`
 	Buildings []string `json:"buildings,omitempty"`
 	// Groups of hosts that it needs: any one of each group has to be good.
 	Needs          [][]string   `json:"needs,omitempty"`
 	Checks         []CheckInput `json:"checks"`
 	IdempotencyKey string       `json:"idempotencyKey"`
+	// Its name in the list that it came from, unique.
+	Key *string `json:"key,omitempty"`
+	// At most 20 free short words of at most 40 characters.
+	Labels []string `json:"labels,omitempty"`
+	// k of n; null = the network's own rule.
+	Rule *RuleInput `json:"rule,omitempty"`
 }
 
 type CreateOrganisationInput struct {
@@ -652,6 +674,46 @@ type Evidence struct {
 	Router *Text `json:"router,omitempty"`
 }
 
+// What a check demands; fields that its kind does not know are empty.
+type Expect struct {
+	// HTTP: accepted codes; empty = any 2xx.
+	Status []int `json:"status"`
+	// HTTP: text that must occur in the first 64 KiB.
+	Contain *string `json:"contain,omitempty"`
+	// HTTP: text that must not occur there.
+	Lack *string `json:"lack,omitempty"`
+	// HTTP: regular expression (RE2) that must match there.
+	Pattern *string `json:"pattern,omitempty"`
+	// HTTP: ask by HEAD.
+	Head bool `json:"head"`
+	// HTTP and PAGE: accept any certificate.
+	SkipVerify bool `json:"skipVerify"`
+	// TLS: the name to be asked for; null = the target's.
+	Name *string `json:"name,omitempty"`
+	// DNS: each must be among the answers, such as 10.1.2.3 or 10 mail.example.edu for MX.
+	Answers []string `json:"answers"`
+	// PUSH: seconds between two reports.
+	EverySeconds *int `json:"everySeconds,omitempty"`
+	// PUSH: seconds that a report may be late.
+	GraceSeconds *int `json:"graceSeconds,omitempty"`
+}
+
+// As the type Expect; what a check's kind does not know is refused.
+type ExpectInput struct {
+	Status     []int    `json:"status,omitempty"`
+	Contain    *string  `json:"contain,omitempty"`
+	Lack       *string  `json:"lack,omitempty"`
+	Pattern    *string  `json:"pattern,omitempty"`
+	Head       *bool    `json:"head,omitempty"`
+	SkipVerify *bool    `json:"skipVerify,omitempty"`
+	Name       *string  `json:"name,omitempty"`
+	Answers    []string `json:"answers,omitempty"`
+	// 10 to 3456000; null = 60.
+	EverySeconds *int `json:"everySeconds,omitempty"`
+	// At most 3456000; null = a tenth of everySeconds, at least 30.
+	GraceSeconds *int `json:"graceSeconds,omitempty"`
+}
+
 type ExportPersonInput struct {
 	// Null = yourself.
 	Person *string `json:"person,omitempty"`
@@ -772,6 +834,10 @@ type Host struct {
 	Needs [][]string `json:"needs"`
 	// Under maintenance until then.
 	MaintenanceUntil *time.Time `json:"maintenanceUntil,omitempty"`
+	// Its name in the list that it came from; null for those who may not know its address.
+	Key *string `json:"key,omitempty"`
+	// Free short words.
+	Labels []string `json:"labels"`
 }
 
 func (Host) IsNode() {}
@@ -1154,10 +1220,26 @@ type OrganisationPayload struct {
 	UserErrors   []UserError   `json:"userErrors"`
 }
 
+// How a watched page differs from what was accepted.
+type PageChange struct {
+	// Stands for the page as it is.
+	Hash string `json:"hash"`
+	// Empty when nothing has changed; at most 400.
+	Lines []PageLine `json:"lines"`
+	// There are more lines.
+	Cut bool `json:"cut"`
+}
+
 type PageInfo struct {
 	HasNextPage bool `json:"hasNextPage"`
 	// Give it as after to read on; null on an empty page.
 	EndCursor *string `json:"endCursor,omitempty"`
+}
+
+type PageLine struct {
+	// A blank: in both; -: gone; +: new.
+	Mark string `json:"mark"`
+	Text string `json:"text"`
 }
 
 // A newcomer who waits for the head of the unit.
@@ -1374,6 +1456,11 @@ type RecurrenceDate struct {
 type RecurrencePayload struct {
 	Recurrence *Recurrence `json:"recurrence,omitempty"`
 	UserErrors []UserError `json:"userErrors"`
+}
+
+type RemoveCheckInput struct {
+	Check          string `json:"check"`
+	IdempotencyKey string `json:"idempotencyKey"`
 }
 
 type RemoveHostInput struct {
@@ -1774,6 +1861,13 @@ type RuleError struct {
 }
 
 func (RuleError) IsUserError() {}
+
+// losses of the last within attempts make a check DOWN, replies in a row make it UP; 0 = the network's own, 3 of 3 and 2.
+type RuleInput struct {
+	Losses  *int `json:"losses,omitempty"`
+	Within  *int `json:"within,omitempty"`
+	Replies *int `json:"replies,omitempty"`
+}
 
 // An approved use of a seal. Entries are never changed.
 type SealUse struct {
@@ -2363,6 +2457,12 @@ type UnitPayload struct {
 	UserErrors []UserError `json:"userErrors"`
 }
 
+type UpdateHostInput struct {
+	Host string `json:"host"`
+	// All of the host as it shall be; checks whose kind and target stay keep their history.
+	To CreateHostInput `json:"to"`
+}
+
 type UpdateRecurrenceInput struct {
 	Recurrence string `json:"recurrence"`
 	// At most 200 characters.
@@ -2824,17 +2924,32 @@ const (
 	CheckKindICMP CheckKind = "ICMP"
 	CheckKindTCP  CheckKind = "TCP"
 	CheckKindHTTP CheckKind = "HTTP"
+	// A certificate: its chain, its name and its end.
+	CheckKindTLS CheckKind = "TLS"
+	// A name server's answer.
+	CheckKindDNS CheckKind = "DNS"
+	// The end of a domain's registration, asked once a day.
+	CheckKindDomain CheckKind = "DOMAIN"
+	// Something reports by itself and is missed when it is silent.
+	CheckKindPush CheckKind = "PUSH"
+	// A page says what it said when somebody accepted it.
+	CheckKindPage CheckKind = "PAGE"
 )
 
 var AllCheckKind = []CheckKind{
 	CheckKindICMP,
 	CheckKindTCP,
 	CheckKindHTTP,
+	CheckKindTLS,
+	CheckKindDNS,
+	CheckKindDomain,
+	CheckKindPush,
+	CheckKindPage,
 }
 
 func (e CheckKind) IsValid() bool {
 	switch e {
-	case CheckKindICMP, CheckKindTCP, CheckKindHTTP:
+	case CheckKindICMP, CheckKindTCP, CheckKindHTTP, CheckKindTLS, CheckKindDNS, CheckKindDomain, CheckKindPush, CheckKindPage:
 		return true
 	}
 	return false

@@ -202,7 +202,7 @@ func (a *App) bindNetmon(o Options) error {
 	}
 	a.bindWebhook(own)
 	policy := probe.NewPolicy(probe.PolicyOptions{Allow: a.Config.ProbeNets, AllowLoopback: o.Loopback, Own: own})
-	if a.Prober, err = newProber(policy, o); err != nil {
+	if a.Prober, err = newProber(policy, a.Config.RDAPBootstrap, own, o); err != nil {
 		return err
 	}
 	a.Netmon = netmon.New(a.DB, a.Clock, a.Rules, netmon.Options{Policy: policy, Prober: a.Prober, Location: a.Config.Timezone, ShardSize: o.ShardSize})

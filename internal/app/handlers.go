@@ -8,6 +8,7 @@ import (
 	"kelian/desk/training"
 	"kelian/internal/outbox"
 	"kelian/jobs"
+	"kelian/netmon"
 	"kelian/org/calendar"
 	"kelian/workflow"
 )
@@ -23,6 +24,7 @@ func (a *App) handlers() {
 	for topic, h := range map[string]jobs.Handler{
 		"netmon.incident.opened": a.onIncident("incident.opened"),
 		"netmon.incident.closed": a.onIncident("incident.closed"),
+		netmon.TopicWarned:       a.onWarned,
 		"workflow.task.opened":   a.onTask("workflow.task"),
 		"workflow.task.reminded": a.onTask("workflow.deadline"),
 		workflow.TopicNudged:     a.onTask("workflow.nudge"),

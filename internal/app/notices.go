@@ -95,25 +95,10 @@ func (a *App) onIncident(topic string) func(ctx context.Context, d outbox.Delive
 			if topic == "incident.opened" && !inc.Open {
 				return nil
 			}
-			now := a.Clock.Now()
-			told := map[id.ID]bool{}
-			for _, seat := range []string{"technical.head", "technical.deputy", "technical.information.member", "technical.information.technician"} {
-				holders, err := org.Holders(ctx, tx, seat, now)
-				if err != nil {
-					return err
-				}
-				for _, h := range holders {
-					if told[h.Person] {
-						continue
-					}
-					told[h.Person] = true
-					notify.Put(tx, notify.Message{Topic: topic, To: h.Person, Ref: outbox.Ref{Kind: "inc", ID: p.Incident}, At: now, Critical: true,
-						Path: "/incidents/" + p.Incident.TypeID("inc"),
-						Params: map[string]string{"number": inc.Number, "cause.zh": inc.Title.Zh, "cause.en": inc.Title.En,
-							"hosts": fmt.Sprint(len(inc.Suppressed)), "duration": inc.ClosedAt.Sub(inc.OpenedAt).Round(time.Second).String()}})
-				}
-			}
-			return nil
+			return a.tellNetwork(ctx, tx, notify.Message{Topic: topic, Ref: outbox.Ref{Kind: "inc", ID: p.Incident}, At: a.Clock.Now(), Critical: true,
+				Path: "/incidents/" + p.Incident.TypeID("inc"),
+				Params: map[string]string{"number": inc.Number, "cause.zh": inc.Title.Zh, "cause.en": inc.Title.En,
+					"hosts": fmt.Sprint(len(inc.Suppressed)), "duration": inc.ClosedAt.Sub(inc.OpenedAt).Round(time.Second).String()}})
 		})
 	}
 }

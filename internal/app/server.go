@@ -42,6 +42,7 @@ func (a *App) server(health *httpd.Health) (*httpd.Server, error) {
 	})
 	a.fileDoor(pages).Mount(mux)
 	mux.HandleFunc("GET /requests/{id}/bundle", a.bundleDoor(pages))
+	mux.HandleFunc("/push/{secret}", a.pushDoor)
 	mux.Handle("/", pages)
 	return httpd.New(httpd.Options{
 		Log: a.Log, Health: health, PublicURL: a.Config.PublicURL, TrustedProxies: a.Config.TrustedProxies, CampusNets: a.Config.CampusNets,

@@ -35,6 +35,7 @@ type Config struct {
 	Timezone         *time.Location
 	FederationName   string
 	ProbeNets        []netip.Prefix
+	RDAPBootstrap    string
 	WebhookNets      []netip.Prefix
 	Mail             Mail
 	LogLevel         string
@@ -54,7 +55,8 @@ func (v Values) Parse(makeKey bool) (Config, error) {
 		DatabaseURL: v["database-url"].Text, RedisURL: v["redis-url"].Text, Listen: v["listen"].Text,
 		AdminListen: v["admin-listen"].Text, DataDir: v["data-dir"].Text, PublicURL: strings.TrimRight(v["public-url"].Text, "/"),
 		TLSCert: v["tls-cert"].Text, TLSKey: v["tls-key"].Text, FederationName: v["federation-name"].Text, LogLevel: v["log-level"].Text,
-		Mail: Mail{Host: v["mail-host"].Text, User: v["mail-user"].Text, Password: v["mail-password"].Text, From: v["mail-from"].Text, TLS: v["mail-tls"].Text},
+		RDAPBootstrap: v["rdap-bootstrap"].Text,
+		Mail:          Mail{Host: v["mail-host"].Text, User: v["mail-user"].Text, Password: v["mail-password"].Text, From: v["mail-from"].Text, TLS: v["mail-tls"].Text},
 	}
 	var errs []error
 	wrong := func(name string, err error) {

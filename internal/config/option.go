@@ -44,6 +44,7 @@ var Options = []Option{
 	{Name: "timezone", Default: "Asia/Shanghai", Stored: true, Help: "zone of everything that a person reads"},
 	{Name: "federation-name", Default: "科技联合会", Stored: true, Help: "the federation's name, shown on every page"},
 	{Name: "probe-nets", Help: "CIDRs that the monitor may probe; empty = none"},
+	{Name: "rdap-bootstrap", Default: "https://data.iana.org/rdap/dns.json", Help: "list of the registries of domains (RFC 9224), asked by the monitor when a domain ends; empty = it is not"},
 	{Name: "webhook-nets", Help: "CIDRs that are not public and that webhooks may be sent to all the same, also over plain http; empty = public addresses over https only"},
 	{Name: "mail-host", Stored: true, Help: "SMTP server; empty = no e-mail is sent"},
 	{Name: "mail-port", Default: "465", Stored: true, Help: "port of the SMTP server"},
@@ -74,6 +75,7 @@ type Flags struct {
 	Timezone         string `name:"timezone" help:"Time zone (Asia/Shanghai)."`
 	FederationName   string `name:"federation-name" help:"The federation's name."`
 	ProbeNets        string `name:"probe-nets" help:"CIDRs that the monitor may probe."`
+	RDAPBootstrap    string `name:"rdap-bootstrap" help:"List of the registries of domains."`
 	WebhookNets      string `name:"webhook-nets" help:"CIDRs beside the public ones that webhooks may be sent to."`
 	MailHost         string `name:"mail-host" help:"SMTP server."`
 	MailPort         string `name:"mail-port" help:"Port of the SMTP server (465)."`

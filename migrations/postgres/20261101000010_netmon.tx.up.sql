@@ -2,7 +2,9 @@ CREATE TABLE host (
     id uuid PRIMARY KEY,
     name_zh text NOT NULL CHECK (length(name_zh) BETWEEN 1 AND 80),
     name_en text NOT NULL CHECK (length(name_en) BETWEEN 1 AND 80),
-    address text COLLATE "C" NOT NULL CHECK (length(address) BETWEEN 2 AND 45),
+    address text COLLATE "C" NOT NULL CHECK (address = '' OR length(address) BETWEEN 2 AND 45),
+    outer_key text COLLATE "C" NOT NULL DEFAULT '' CHECK (length(outer_key) <= 200),
+    labels text NOT NULL DEFAULT '' CHECK (length(labels) <= 2000),
     shard integer NOT NULL CHECK (shard >= 0),
     losses integer NOT NULL DEFAULT 0 CHECK (losses BETWEEN 0 AND 20),
     within integer NOT NULL DEFAULT 0 CHECK (within BETWEEN 0 AND 20),
@@ -12,7 +14,9 @@ CREATE TABLE host (
     removed_at timestamptz
 );
 --bun:split
-CREATE UNIQUE INDEX host_address ON host (address) WHERE removed_at IS NULL;
+CREATE UNIQUE INDEX host_address ON host (address) WHERE removed_at IS NULL AND address <> '';
+--bun:split
+CREATE UNIQUE INDEX host_outer_key ON host (outer_key) WHERE removed_at IS NULL AND outer_key <> '';
 --bun:split
 CREATE TABLE host_building (
     host uuid NOT NULL REFERENCES host (id),
@@ -37,9 +41,9 @@ CREATE TABLE host_check (
     id uuid PRIMARY KEY,
     number bigint NOT NULL UNIQUE CHECK (number >= 1),
     host uuid NOT NULL REFERENCES host (id),
-    kind text COLLATE "C" NOT NULL CHECK (kind IN ('ICMP', 'TCP', 'HTTP')),
+    kind text COLLATE "C" NOT NULL CHECK (kind IN ('ICMP', 'TCP', 'HTTP', 'TLS', 'DNS', 'DOMAIN', 'PUSH', 'PAGE')),
     target text COLLATE "C" NOT NULL CHECK (length(target) <= 2000),
-    seconds integer NOT NULL CHECK (seconds IN (10, 30, 60, 300)),
+    seconds integer NOT NULL CHECK (seconds IN (10, 30, 60, 300, 86400)),
     expect text NOT NULL DEFAULT '' CHECK (length(expect) <= 4000),
     created_at timestamptz NOT NULL,
     removed_at timestamptz,
@@ -47,6 +51,24 @@ CREATE TABLE host_check (
 );
 --bun:split
 CREATE UNIQUE INDEX host_check_target ON host_check (host, kind, target) WHERE removed_at IS NULL;
+--bun:split
+CREATE UNIQUE INDEX host_check_token ON host_check (target) WHERE kind = 'PUSH' AND removed_at IS NULL;
+--bun:split
+CREATE TABLE check_memory (
+    check_id uuid PRIMARY KEY REFERENCES host_check (id),
+    outcome text COLLATE "C" NOT NULL CHECK (outcome IN ('REPLY', 'LOST', 'NO_ROUTE', 'FAILED', 'MISSING')),
+    at timestamptz NOT NULL,
+    due_at timestamptz NOT NULL,
+    expires_at timestamptz,
+    warned bigint NOT NULL DEFAULT 0,
+    took_us bigint NOT NULL DEFAULT 0,
+    why_zh text NOT NULL DEFAULT '' CHECK (length(why_zh) <= 500),
+    why_en text NOT NULL DEFAULT '' CHECK (length(why_en) <= 500),
+    hash text COLLATE "C" NOT NULL DEFAULT '',
+    page text NOT NULL DEFAULT '' CHECK (length(page) <= 65536),
+    good_hash text COLLATE "C" NOT NULL DEFAULT '',
+    good_page text NOT NULL DEFAULT '' CHECK (length(good_page) <= 65536)
+);
 --bun:split
 CREATE TABLE maintenance (
     id uuid PRIMARY KEY,

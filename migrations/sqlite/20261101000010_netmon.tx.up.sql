@@ -2,7 +2,9 @@ CREATE TABLE host (
     id TEXT PRIMARY KEY,
     name_zh TEXT NOT NULL CHECK (length(name_zh) BETWEEN 1 AND 80),
     name_en TEXT NOT NULL CHECK (length(name_en) BETWEEN 1 AND 80),
-    address TEXT NOT NULL CHECK (length(address) BETWEEN 2 AND 45),
+    address TEXT NOT NULL CHECK (address = '' OR length(address) BETWEEN 2 AND 45),
+    outer_key TEXT NOT NULL DEFAULT '' CHECK (length(outer_key) <= 200),
+    labels TEXT NOT NULL DEFAULT '' CHECK (length(labels) <= 2000),
     shard INTEGER NOT NULL CHECK (shard >= 0),
     losses INTEGER NOT NULL DEFAULT 0 CHECK (losses BETWEEN 0 AND 20),
     within INTEGER NOT NULL DEFAULT 0 CHECK (within BETWEEN 0 AND 20),
@@ -12,7 +14,9 @@ CREATE TABLE host (
     removed_at TIMESTAMP
 );
 --bun:split
-CREATE UNIQUE INDEX host_address ON host (address) WHERE removed_at IS NULL;
+CREATE UNIQUE INDEX host_address ON host (address) WHERE removed_at IS NULL AND address <> '';
+--bun:split
+CREATE UNIQUE INDEX host_outer_key ON host (outer_key) WHERE removed_at IS NULL AND outer_key <> '';
 --bun:split
 CREATE TABLE host_building (
     host TEXT NOT NULL REFERENCES host (id),
@@ -37,9 +41,9 @@ CREATE TABLE host_check (
     id TEXT PRIMARY KEY,
     number INTEGER NOT NULL UNIQUE CHECK (number >= 1),
     host TEXT NOT NULL REFERENCES host (id),
-    kind TEXT NOT NULL CHECK (kind IN ('ICMP', 'TCP', 'HTTP')),
+    kind TEXT NOT NULL CHECK (kind IN ('ICMP', 'TCP', 'HTTP', 'TLS', 'DNS', 'DOMAIN', 'PUSH', 'PAGE')),
     target TEXT NOT NULL CHECK (length(target) <= 2000),
-    seconds INTEGER NOT NULL CHECK (seconds IN (10, 30, 60, 300)),
+    seconds INTEGER NOT NULL CHECK (seconds IN (10, 30, 60, 300, 86400)),
     expect TEXT NOT NULL DEFAULT '' CHECK (length(expect) <= 4000),
     created_at TIMESTAMP NOT NULL,
     removed_at TIMESTAMP,
@@ -47,6 +51,24 @@ CREATE TABLE host_check (
 );
 --bun:split
 CREATE UNIQUE INDEX host_check_target ON host_check (host, kind, target) WHERE removed_at IS NULL;
+--bun:split
+CREATE UNIQUE INDEX host_check_token ON host_check (target) WHERE kind = 'PUSH' AND removed_at IS NULL;
+--bun:split
+CREATE TABLE check_memory (
+    check_id TEXT PRIMARY KEY REFERENCES host_check (id),
+    outcome TEXT NOT NULL CHECK (outcome IN ('REPLY', 'LOST', 'NO_ROUTE', 'FAILED', 'MISSING')),
+    at TIMESTAMP NOT NULL,
+    due_at TIMESTAMP NOT NULL,
+    expires_at TIMESTAMP,
+    warned INTEGER NOT NULL DEFAULT 0,
+    took_us INTEGER NOT NULL DEFAULT 0,
+    why_zh TEXT NOT NULL DEFAULT '' CHECK (length(why_zh) <= 500),
+    why_en TEXT NOT NULL DEFAULT '' CHECK (length(why_en) <= 500),
+    hash TEXT NOT NULL DEFAULT '',
+    page TEXT NOT NULL DEFAULT '' CHECK (length(page) <= 65536),
+    good_hash TEXT NOT NULL DEFAULT '',
+    good_page TEXT NOT NULL DEFAULT '' CHECK (length(good_page) <= 65536)
+);
 --bun:split
 CREATE TABLE maintenance (
     id TEXT PRIMARY KEY,

@@ -13,15 +13,17 @@ type Kind string
 
 // The kinds, the best witness of reachability first.
 const (
-	ICMP Kind = "ICMP"
-	TCP  Kind = "TCP"
-	HTTP Kind = "HTTP"
-	DNS  Kind = "DNS"
-	Push Kind = "PUSH"
-	Page Kind = "PAGE"
+	ICMP   Kind = "ICMP"
+	TCP    Kind = "TCP"
+	HTTP   Kind = "HTTP"
+	DNS    Kind = "DNS"
+	TLS    Kind = "TLS"
+	Push   Kind = "PUSH"
+	Page   Kind = "PAGE"
+	Domain Kind = "DOMAIN"
 )
 
-var witness = []Kind{ICMP, TCP, HTTP, DNS, Push, Page}
+var witness = []Kind{ICMP, TCP, HTTP, DNS, TLS, Push, Page, Domain}
 
 // Check is one thing that is probed on a host. Ids of checks and hosts share
 // one name space. Interval is the tier: 10, 30, 60 or 300 s.

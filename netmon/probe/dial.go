@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -29,9 +30,14 @@ type CheckerOptions struct {
 	Wrap     func(DialFunc) DialFunc // stands before the dialer; nil in production
 	InFlight int                     // checks at once; 0 = 256
 	Roots    *x509.CertPool          // nil = the system's
+	// Registry is the bootstrap file of RFC 9224 that names the servers of the
+	// registries of domains; "" = domains are not asked about.
+	Registry string
+	// RegistryPolicy is asked about these servers; nil = Policy.
+	RegistryPolicy *Policy
 }
 
-// Checker makes TCP and HTTP(S) checks. Names are resolved once per
+// Checker makes TCP, HTTP(S), TLS, DNS and domain checks. Names are resolved once per
 // connection, every address passes the Policy, and exactly that address is
 // dialled. Safe for concurrent use.
 type Checker struct {
@@ -40,6 +46,7 @@ type Checker struct {
 	dialer   DialFunc
 	roots    *x509.CertPool
 	slots    chan struct{}
+	registry registry
 }
 
 // NewChecker makes a Checker.
@@ -58,6 +65,14 @@ func NewChecker(o CheckerOptions) *Checker {
 	c.dialer = (&net.Dialer{Control: c.policy.control, KeepAlive: -1}).DialContext
 	if o.Wrap != nil {
 		c.dialer = o.Wrap(c.dialer)
+	}
+	if o.Registry != "" {
+		own := o
+		own.Registry = ""
+		if o.RegistryPolicy != nil {
+			own.Policy = o.RegistryPolicy
+		}
+		c.registry = registry{bootstrap: o.Registry, http: NewChecker(own)}
 	}
 	return c
 }
@@ -107,6 +122,7 @@ func (c *Checker) DialContext(ctx context.Context, _, target string) (net.Conn, 
 
 // hop is what dialling one connection took.
 type hop struct {
+	network      string // "" = tcp
 	addr         netip.AddrPort
 	dns, connect time.Duration
 }
@@ -155,7 +171,7 @@ func (c *Checker) connect(ctx context.Context, to netip.AddrPort, share int, h *
 		defer cancel()
 	}
 	begun := time.Now()
-	conn, err := c.dialer(ctx, "tcp", to.String())
+	conn, err := c.dialer(ctx, cmp.Or(h.network, "tcp"), to.String())
 	h.addr, h.connect = to, time.Since(begun)
 	return conn, err
 }

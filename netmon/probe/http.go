@@ -12,6 +12,7 @@ import (
 	"net/http/httptrace"
 	"net/netip"
 	"net/url"
+	"regexp"
 	"time"
 
 	"kelian/internal/fault"
@@ -25,14 +26,17 @@ const (
 
 // HTTPSpec is one HTTP(S) check.
 type HTTPSpec struct {
-	URL     string        // http or https, without user and password
-	Method  string        // GET (default) or HEAD
-	Header  http.Header   // added to the request; Host is not among them
-	Status  []int         // accepted codes; empty = 200 to 299
-	Contain string        // must occur in the first MaxBody bytes; "" = anything
-	Timeout time.Duration // for everything together; 0 = 10 s
+	URL     string         // http or https, without user and password
+	Method  string         // GET (default) or HEAD
+	Header  http.Header    // added to the request; Host is not among them
+	Status  []int          // accepted codes; empty = 200 to 299
+	Contain string         // must occur in the first MaxBody bytes; "" = anything
+	Lack    string         // must not occur there; "" = anything may
+	Pattern *regexp.Regexp // must match there; nil = anything
+	Timeout time.Duration  // for everything together; 0 = 10 s
 	// SkipVerify accepts any certificate; its expiry is reported all the same.
 	SkipVerify bool
+	limit      int // bytes read; 0 = MaxBody
 }
 
 // Phases of the last hop of a check; a phase that did not happen is 0.
@@ -49,8 +53,9 @@ type HTTPResult struct {
 	Addr      netip.AddrPort
 	Status    int
 	Redirects int
-	// Body is for matching and page watch; nobody's door may show it, or the
-	// check would read internal pages for whoever sets it up.
+	// Body is for matching and page watch. Only a watched page's text is ever
+	// shown, to those who manage the network, or a check would read internal
+	// pages for whoever sees it.
 	Body      []byte
 	Truncated bool      // the answer is longer than MaxBody
 	Expires   time.Time // earliest end of the presented certificates; zero without TLS
@@ -82,6 +87,9 @@ func (c *Checker) HTTP(ctx context.Context, spec HTTPSpec) (HTTPResult, error) {
 	defer leave()
 	if spec.Timeout <= 0 {
 		spec.Timeout = 10 * time.Second
+	}
+	if spec.limit == 0 {
+		spec.limit = MaxBody
 	}
 	within, cancel := context.WithTimeout(ctx, spec.Timeout)
 	defer cancel()
@@ -139,21 +147,21 @@ func (x *exchange) trace() *httptrace.ClientTrace {
 		TLSHandshakeStart: func() { tlsBegun = time.Now() },
 		TLSHandshakeDone: func(s tls.ConnectionState, err error) {
 			x.res.Phases.TLS = time.Since(tlsBegun)
-			x.expiry(s.PeerCertificates)
+			x.res.Expires = ends(s.PeerCertificates)
 		},
 		WroteRequest:         func(httptrace.WroteRequestInfo) { written = time.Now() },
 		GotFirstResponseByte: func() { x.res.Phases.FirstByte = time.Since(written) },
 	}
 }
 
-// expiry notes when the first of the presented certificates ends.
-func (x *exchange) expiry(certs []*x509.Certificate) {
-	x.res.Expires = time.Time{}
+// ends says when the first of the presented certificates ends.
+func ends(certs []*x509.Certificate) (first time.Time) {
 	for _, c := range certs {
-		if x.res.Expires.IsZero() || c.NotAfter.Before(x.res.Expires) {
-			x.res.Expires = c.NotAfter.UTC()
+		if first.IsZero() || c.NotAfter.Before(first) {
+			first = c.NotAfter.UTC()
 		}
 	}
+	return first
 }
 
 func (x *exchange) do(req *http.Request) {
@@ -181,14 +189,14 @@ func (x *exchange) do(req *http.Request) {
 	if err == nil {
 		defer func() { _ = resp.Body.Close() }()
 		x.res.Status = resp.StatusCode
-		x.res.Body, err = io.ReadAll(io.LimitReader(resp.Body, MaxBody+1))
+		x.res.Body, err = io.ReadAll(io.LimitReader(resp.Body, int64(x.spec.limit)+1))
 	}
 	if err != nil {
 		x.failed(err)
 		return
 	}
-	if len(x.res.Body) > MaxBody {
-		x.res.Body, x.res.Truncated = x.res.Body[:MaxBody], true
+	if len(x.res.Body) > x.spec.limit {
+		x.res.Body, x.res.Truncated = x.res.Body[:x.spec.limit], true
 	}
 	x.judge()
 }
@@ -199,7 +207,9 @@ func (x *exchange) judge() {
 	switch {
 	case !x.accepts(x.res.Status):
 		x.res.State, x.res.Why = Mismatch, WhyStatus
-	case !bytes.Contains(x.res.Body, []byte(x.spec.Contain)):
+	case !bytes.Contains(x.res.Body, []byte(x.spec.Contain)),
+		x.spec.Lack != "" && bytes.Contains(x.res.Body, []byte(x.spec.Lack)),
+		x.spec.Pattern != nil && !x.spec.Pattern.Match(x.res.Body):
 		x.res.State, x.res.Why = Mismatch, WhyContent
 	}
 }
@@ -221,7 +231,7 @@ func (x *exchange) failed(err error) {
 	var op *net.OpError
 	switch {
 	case errors.As(err, &invalid):
-		x.expiry(invalid.UnverifiedCertificates)
+		x.res.Expires = ends(invalid.UnverifiedCertificates)
 		x.res.State, x.res.Why = Mismatch, WhyTLS
 	case errors.Is(err, errRedirect):
 		x.res.State, x.res.Why = Mismatch, WhyRedirects
