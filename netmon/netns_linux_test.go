@@ -36,7 +36,7 @@ type side struct {
 	*campus
 	name string
 	ids  map[string]id.ID
-	seen int // incidents before the scenario
+	seen map[id.ID]bool // incidents before the scenario
 	down int64
 }
 
@@ -210,7 +210,10 @@ func (e *estate) begin() {
 	e.t.Helper()
 	for _, s := range e.sides {
 		s.soon(s.well, func() string { return "not all hosts are UP: " + s.picture() })
-		s.seen = len(s.incidents())
+		s.seen = map[id.ID]bool{}
+		for _, v := range s.incidents() {
+			s.seen[v.ID] = true
+		}
 		s.down = s.number(`SELECT COUNT(*) FROM transition WHERE kind = 'NODE' AND to_state = 'DOWN'`)
 	}
 }
@@ -241,19 +244,23 @@ func (s *side) picture() string {
 	return strings.Join(append(sorted(out), faults...), ", ")
 }
 
-// news are the incidents of the scenario, newest first.
+// news are the incidents of the scenario.
 func (s *side) news() []netmon.IncidentView {
-	all := s.incidents()
-	return all[:len(all)-s.seen]
+	return slices.DeleteFunc(s.incidents(), func(v netmon.IncidentView) bool { return s.seen[v.ID] })
 }
 
-// epochs waits until so many more were judged.
-func (s *side) epochs(n int64) {
-	s.t.Helper()
-	count := func() int64 { return s.number(`SELECT COALESCE(MAX(rounds), 0) FROM judge_state`) }
-	before := count()
-	n++ // the one that is going on may have seen the network as it was
-	s.eventually(fmt.Sprintf("%d more epochs are judged", n), func() bool { return count() >= before+n })
+func (s *side) judged() int64 { return s.number(`SELECT COALESCE(MAX(rounds), 0) FROM judge_state`) }
+
+// epochs waits until so many whole epochs were judged.
+func (e *estate) epochs(n int64) {
+	e.t.Helper()
+	until := map[*side]int64{}
+	for _, s := range e.sides {
+		until[s] = s.judged() + n + 1 // the one that is going on may have seen the network as it was
+	}
+	for _, s := range e.sides {
+		s.eventually("epochs are judged", func() bool { return s.judged() >= until[s] })
+	}
 }
 
 // outage waits for the one incident of the scenario, of this root with exactly
@@ -296,9 +303,7 @@ func (e *estate) over() {
 // calm asserts that after some epochs nobody was called DOWN and nothing opened.
 func (e *estate) calm() {
 	e.t.Helper()
-	for _, s := range e.sides {
-		s.epochs(2)
-	}
+	e.epochs(2)
 	for _, s := range e.sides {
 		if n := s.number(`SELECT COUNT(*) FROM transition WHERE kind = 'NODE' AND to_state = 'DOWN'`); n != s.down || len(s.news()) > 0 {
 			e.t.Errorf("%s: %d hosts were called DOWN, incidents %+v", s.name, n-s.down, s.news())

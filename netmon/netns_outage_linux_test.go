@@ -158,7 +158,9 @@ func underMaintenance(e *estate) {
 			v := s.state(s.ids["R4"])
 			return v.State == judge.Down && slices.Contains(v.Overlays, "MAINTENANCE")
 		})
-		s.epochs(2)
+	}
+	e.epochs(1)
+	for _, s := range e.sides {
 		if l := s.news(); len(l) > 0 {
 			e.t.Errorf("%s: an incident under maintenance: %+v", s.name, l)
 		}
