@@ -6,6 +6,7 @@
 package netlab
 
 import (
+	"context"
 	"errors"
 	"net"
 	"net/url"
@@ -37,7 +38,7 @@ func Enter(t *testing.T, body, without func(t *testing.T)) {
 		body(t)
 		return
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.count=1")
+	cmd := exec.CommandContext(context.Background(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.count=1")
 	cmd.Env = append(os.Environ(), insideVar+"="+t.Name(), hostVar+"=/proc/"+strconv.Itoa(os.Getpid())+"/ns/net")
 	cmd.SysProcAttr = isolated()
 	_, missing := exec.LookPath("ip")
@@ -82,7 +83,7 @@ func bridge(t *testing.T) {
 		if err != nil || u.Host == "" {
 			continue
 		}
-		l, err := net.Listen("tcp", u.Host)
+		l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", u.Host)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -109,7 +110,7 @@ func outside(address string) (net.Conn, error) {
 	if err := unix.Setns(int(host.Fd()), unix.CLONE_NEWNET); err != nil {
 		return nil, err
 	}
-	c, err := net.Dial("tcp", address)
+	c, err := new(net.Dialer).DialContext(context.Background(), "tcp", address)
 	if e := unix.Setns(int(own.Fd()), unix.CLONE_NEWNET); e != nil {
 		panic(e)
 	}
@@ -163,7 +164,7 @@ var Here = &Node{}
 // NewNode makes a namespace, with its loopback up.
 func NewNode(t testing.TB) *Node {
 	t.Helper()
-	holder := exec.Command("sleep", "infinity")
+	holder := exec.CommandContext(context.Background(), "sleep", "infinity")
 	holder.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
 	if err := holder.Start(); err != nil {
 		t.Fatal(err)
@@ -249,7 +250,7 @@ func (n *Node) run(t testing.TB, input string, args ...string) {
 	if n != Here {
 		args = append([]string{"nsenter", "-t", n.pid, "-n"}, args...)
 	}
-	cmd := exec.Command(args[0], args[1:]...)
+	cmd := exec.CommandContext(context.Background(), args[0], args[1:]...)
 	cmd.Stdin = strings.NewReader(input)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s%s", strings.Join(args, " "), err, input, out)

@@ -4,6 +4,7 @@ package netlab
 
 import (
 	"container/heap"
+	"context"
 	"encoding/binary"
 	"errors"
 	"hash/fnv"
@@ -100,7 +101,7 @@ func NewResponder(dev string, how Behaviour, nets ...string) (*Responder, error)
 		if strings.Contains(l, "::") {
 			args = append([]string{"-6"}, args...)
 		}
-		if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(context.Background(), "ip", args...).CombinedOutput(); err != nil {
 			_ = r.tun.Close()
 			return nil, errors.New(l + ": " + string(out))
 		}
