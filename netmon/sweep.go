@@ -281,7 +281,7 @@ func (s *sweep) ping(ctx context.Context, w *wave, which []int) {
 		w.got[i] = judge.Attempt{Outcome: judge.Missing, After: after}
 		if k < len(r.Outcomes) {
 			o := r.Outcomes[k]
-			w.got[i].Outcome, w.got[i].RTT = outcomeOf(o.State), o.RTT
+			w.got[i] = judge.Attempt{Outcome: outcomeOf(o.State), After: after + o.After, RTT: o.RTT}
 			if o.State == probe.Unreachable && o.Router.IsValid() {
 				w.got[i].By = o.Router.String()
 			}

@@ -138,6 +138,9 @@ func (t *topology) addHost(h hostRow) {
 	t.hosts[n.id] = n
 	if h.RemovedAt.IsZero() {
 		t.live = append(t.live, n)
+		if t.byAddress == nil { // of a network that was not read whole
+			t.byAddress = map[string]*node{}
+		}
 		if n.addr.IsValid() {
 			t.byAddress[n.addr.Unmap().String()] = n
 		}

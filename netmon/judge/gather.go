@@ -8,8 +8,9 @@ import (
 
 // apart is the least distance between attempts of different sweepers on one
 // check that counts as two: several sweepers re-probe a common ancestor in the
-// same moment, and one lost burst must not look like three losses.
-const apart = 500 * time.Millisecond
+// same moment, and one lost burst must not look like three losses. Where epochs
+// are shorter than ten seconds the re-probes follow each other faster, too.
+func apart(interval time.Duration) time.Duration { return min(500*time.Millisecond, interval/20) }
 
 // feed is one round's observation of a check.
 type feed struct {
@@ -78,7 +79,7 @@ func (j *judgement) observe(c *CheckState, ref *checkRef, feeds []feed) {
 		}
 		epoch := feeds[0].round.Epoch
 		if v := c.view(feeds[0].round.Vantage); epoch > v.Last {
-			j.scratch = merge(j.scratch[:0], feeds[:n])
+			j.scratch = merge(j.scratch[:0], feeds[:n], apart(ref.Interval))
 			for _, t := range j.scratch {
 				v.take(t.Trial, rule)
 				used = true
@@ -112,7 +113,7 @@ type sourced struct {
 
 // merge puts the usable attempts of one vantage and epoch in the order in which
 // they were sent.
-func merge(out []sourced, feeds []feed) []sourced {
+func merge(out []sourced, feeds []feed, apart time.Duration) []sourced {
 	for _, f := range feeds {
 		add := func(a Attempt) {
 			if a.Outcome == Reply || a.Outcome.lost() && f.trusted {

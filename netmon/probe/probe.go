@@ -58,6 +58,9 @@ type Outcome struct {
 	// RTT is set for Reply. In the raw and ping modes it is the time between
 	// the kernel's own stamps on the two packets, in nanoseconds.
 	RTT time.Duration
+	// After is when the request was sent, counted from the start of the sweep;
+	// of what was not sent it is meaningless.
+	After time.Duration
 	// Router is who said that the target is unreachable; this machine's own
 	// address when a neighbour did not answer ARP.
 	Router netip.Addr

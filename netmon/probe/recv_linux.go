@@ -281,7 +281,7 @@ func (s *sweep) settle(f *flight, cut bool) {
 	for i := range f.probes {
 		p := &f.probes[i]
 		o := &s.round.Outcomes[p.target]
-		o.State = p.state
+		o.State, o.After = p.state, time.Duration(p.sent)
 		if cut && !p.answered {
 			o.State = Unknown
 		}

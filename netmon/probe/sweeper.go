@@ -168,16 +168,18 @@ var limitedBroadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})
 
 // fallback probes the targets with pro-bing, at most fallbackAtOnce at a time.
 func (s *Sweeper) fallback(ctx context.Context, targets []Target, which []int32, out []Outcome) {
+	begun := time.Now()
 	var wait sync.WaitGroup
 	defer wait.Wait()
 	next := make(chan int32)
 	for range min(fallbackAtOnce, len(which)) {
 		wait.Go(func() {
 			for i := range next {
+				out[i].After = time.Since(begun)
 				st, err := s.pinger.Ping(ctx, targets[i].Addr, 1, s.opts.Timeout, s.opts.Timeout)
 				switch {
 				case err == nil && st.Received > 0:
-					out[i] = Outcome{State: Reply, RTT: st.Min}
+					out[i].State, out[i].RTT = Reply, st.Min
 				case err == nil:
 					out[i].State = Lost
 				default:
