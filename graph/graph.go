@@ -5,6 +5,7 @@
 package graph
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -87,7 +88,8 @@ func newHandler(d Deps, plain bool) (http.Handler, error) {
 	}
 	door := &door{d}
 	h := guard.New(es, guard.Options{
-		Limits: d.Limits, Log: d.Log, Lang: langOf, Account: accountOf, Gate: gate, Introspection: door.introspection,
+		Reading: func(ctx context.Context) context.Context { return org.WithSeats(ctx, whoOf(ctx).Actor) },
+		Limits:  d.Limits, Log: d.Log, Lang: langOf, Account: accountOf, Gate: gate, Introspection: door.introspection,
 		Authenticate: door.bearer, Reauthorize: door.recheck, Prepare: door.prepare, Once: once,
 		Origins: d.Origins, CampusNets: d.CampusNets,
 	})

@@ -22,7 +22,7 @@ type IncidentSheet struct {
 var incidentsHot = map[string]*store.Hot{"": hotIncidents(""), "open": hotIncidents("AND closed_at IS NULL"), "closed": hotIncidents("AND closed_at IS NOT NULL")}
 
 func hotIncidents(which string) *store.Hot {
-	return store.NewHot("netmon.incidents", strings.Replace(`SELECT i.*, n.node, n.host, n.role FROM (
+	return store.NewHot("netmon.incidents", strings.Replace(`SELECT i.*, n.node, n.host, n.role, `+versionColumns+` FROM (
 			SELECT id, number, opened_at, closed_at, reason, merged_into, flapping, flat, certified, title_zh, title_en, why_zh, why_en, end_zh, end_en,
 				acknowledged_by, acknowledged_at, acknowledged_note, version
 			FROM incident WHERE (opened_at, id) < (?, ?) WHICH ORDER BY opened_at DESC, id DESC LIMIT ?
@@ -32,6 +32,7 @@ func hotIncidents(which string) *store.Hot {
 
 type incidentWithNode struct {
 	incidentRow `bun:",extend"`
+	versions    `bun:",extend"`
 
 	Node id.ID `bun:",nullzero"`
 	Host id.ID `bun:",nullzero"`
@@ -41,18 +42,15 @@ type incidentWithNode struct {
 // endOfTime lies behind every incident.
 var endOfTime = time.Date(9000, 1, 1, 0, 0, 0, 0, time.UTC)
 
-// Sheet reads a page, newest first; open nil = all. It takes three prepared
-// reads: the reader's seats, the state of the network, the page.
+// Sheet reads a page, newest first; open nil = all. It takes two
+// prepared reads: the reader's seats, and the page with the versions of the
+// network's state, which is read when it is a new one.
 func (s *Service) Sheet(ctx context.Context, actor org.Actor, page store.Page, open *bool) (IncidentSheet, error) {
 	judged, err := s.may(ctx, actor, "netmon.read")
 	if err != nil {
 		return IncidentSheet{}, err
 	}
 	if err := page.Check(); err != nil {
-		return IncidentSheet{}, err
-	}
-	now, err := s.now(ctx)
-	if err != nil {
 		return IncidentSheet{}, err
 	}
 	which := ""
@@ -67,6 +65,13 @@ func (s *Service) Sheet(ctx context.Context, actor org.Actor, page store.Page, o
 	}
 	var rows []incidentWithNode
 	if err := incidentsHot[which].Scan(ctx, s.db, &rows, store.Stamp(at), before.String(), page.First+1); err != nil {
+		return IncidentSheet{}, err
+	}
+	if len(rows) == 0 {
+		return IncidentSheet{}, nil
+	}
+	now, err := s.as(ctx, rows[0].versions)
+	if err != nil {
 		return IncidentSheet{}, err
 	}
 	of := sight{address: s.rules.Can(judged, "netmon.address", org.Object{Unit: "technical"}), at: s.clock.Now()}

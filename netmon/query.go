@@ -20,27 +20,37 @@ type snapshot struct {
 	state  judge.JudgeState
 }
 
-var hotVersions = store.NewHot("netmon.versions", `SELECT COALESCE((SELECT value FROM counter WHERE name = 'netmon.topology'), 0) AS topology,
-	COALESCE((SELECT epoch FROM judge_state WHERE name = 'main'), 0) AS epoch`)
+// versionColumns say which snapshot is the present one.
+const versionColumns = `COALESCE((SELECT value FROM counter WHERE name = 'netmon.topology'), 0) AS topology,
+	COALESCE((SELECT epoch FROM judge_state WHERE name = 'main'), 0) AS epoch`
+
+type versions struct{ Topology, Epoch int64 }
+
+var hotVersions = store.NewHot("netmon.versions", `SELECT `+versionColumns)
 
 // now gives the present snapshot; it is not changed afterwards.
 func (s *Service) now(ctx context.Context) (snapshot, error) {
-	var v []struct{ Topology, Epoch int64 }
+	var v []versions
 	if err := hotVersions.Scan(ctx, s.db, &v); err != nil {
 		return snapshot{}, err
 	}
+	return s.as(ctx, v[0])
+}
+
+// as gives the snapshot of those versions, or a newer one.
+func (s *Service) as(ctx context.Context, v versions) (snapshot, error) {
 	s.mu.Lock()
 	known := s.cache
 	s.mu.Unlock()
 	next := known
-	if known.topo == nil || known.topo.version != v[0].Topology {
+	if known.topo == nil || known.topo.version != v.Topology {
 		t, err := loadTopology(ctx, s.db.R, baseTier*time.Second)
 		if err != nil {
 			return snapshot{}, err
 		}
 		next.topo = t
 	}
-	if known.epoch != v[0].Epoch {
+	if known.epoch != v.Epoch {
 		row, state, err := readState(ctx, s.db)
 		if err != nil {
 			return snapshot{}, err

@@ -106,10 +106,23 @@ func Judge(ctx context.Context, q bun.IDB, a Actor, now time.Time) (Actor, error
 
 var heldHot = store.NewHot("org.held", heldSQL)
 
-// JudgeNow is Judge outside of a transaction, for reads.
+type seatsKey struct{}
+
+// WithSeats carries the seats that a door has just read with the caller's
+// session, so that the reads of that one query judge by them and need not read
+// them anew. A request that changes something does without it, and so does what
+// lasts, a stream: its seats are those of another moment.
+func WithSeats(ctx context.Context, a Actor) context.Context {
+	return context.WithValue(ctx, seatsKey{}, a)
+}
+
+// JudgeNow is Judge outside of a transaction, for reads; see WithSeats.
 func JudgeNow(ctx context.Context, db *store.DB, a Actor, now time.Time) (Actor, error) {
 	if a.System || a.Person.IsZero() {
 		return a, nil
+	}
+	if read, ok := ctx.Value(seatsKey{}).(Actor); ok && read.Person == a.Person {
+		return a.holding(read.Seats)
 	}
 	var rows []HeldSeat
 	at, person := store.Stamp(now), a.Person.String()

@@ -52,6 +52,9 @@ type Options struct {
 	// account may still read. UNAUTHENTICATED and FORBIDDEN end the stream;
 	// other errors mean that it could not be seen and are logged. nil: never.
 	Reauthorize func(context.Context) error
+	// Reading adds what a query that changes nothing, in a request of its own,
+	// may keep for as long as it runs. nil: nothing.
+	Reading func(context.Context) context.Context
 	// Prepare adds what lives for one operation, or for one event of a
 	// subscription: loaders. nil: nothing.
 	Prepare func(context.Context) context.Context

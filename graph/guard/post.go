@@ -39,6 +39,9 @@ func (h *Handler) post(w http.ResponseWriter, r *http.Request) {
 		h.write(w, r, statusOf(resp), resp)
 		return
 	}
+	if op.Operation.Operation == ast.Query && h.opt.Reading != nil {
+		ctx = h.opt.Reading(ctx)
+	}
 	responses, ctx := h.exec.DispatchOperation(ctx, op)
 	resp := responses(ctx)
 	if resp == nil { // the client went away or the time ran out before anything was done
