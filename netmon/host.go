@@ -3,7 +3,6 @@ package netmon
 import (
 	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"net/netip"
 	"slices"
@@ -185,36 +184,16 @@ func (c *command) checks(ctx context.Context, h *node, want []CheckInput) error 
 	if err := c.tx.NewRaw(`SELECT COALESCE(MAX(number), 0) FROM host_check`).Scan(ctx, &last); err != nil {
 		return err
 	}
-	kept := map[id.ID]bool{}
-	for _, w := range want {
-		expect := ""
-		if raw, err := json.Marshal(w.Expect); err != nil {
-			return err
-		} else if string(raw) != "{}" {
-			expect = string(raw)
-		}
-		i := slices.IndexFunc(h.checks, func(x *target) bool { return x.Kind == w.Kind && x.Target == w.Target })
-		if w.Kind == Push && w.Target == "" { // the URL that something uses already stays
-			i = slices.IndexFunc(h.checks, func(x *target) bool { return x.Kind == Push && !kept[x.ID] })
-		}
-		if i >= 0 {
-			kept[h.checks[i].ID] = true
-			c.tx.QueueSQL(`UPDATE host_check SET seconds = ?, expect = ? WHERE id = ?`, w.Seconds, expect, h.checks[i].ID)
-			continue
-		}
-		if w.Kind == Push && w.Target == "" {
-			w.Target = rand.Text()
-		}
-		last++
-		c.tx.Queue(c.tx.DB.Bun().NewInsert().Model(&checkRow{ID: id.New(), Number: last, Host: h.ID, Kind: w.Kind, Target: w.Target,
-			Seconds: w.Seconds, Expect: expect, CreatedAt: c.now}))
+	fresh, err := c.wanted(h, want, &last)
+	insert(c.tx, fresh)
+	return err
+}
+
+func pushTarget(w CheckInput) string {
+	if w.Kind == Push && w.Target == "" {
+		return rand.Text()
 	}
-	for _, x := range h.checks {
-		if !kept[x.ID] {
-			c.tx.QueueSQL(`UPDATE host_check SET removed_at = ? WHERE id = ?`, c.now, x.ID)
-		}
-	}
-	return nil
+	return w.Target
 }
 
 // at finds the live host with an address.

@@ -72,16 +72,16 @@ type Rule struct {
 
 // Expect is what a check demands; the zero value demands any proper answer.
 type Expect struct {
-	Status     []int    `json:"status,omitempty"`     // HTTP: accepted codes; empty = any 2xx
-	Contain    string   `json:"contain,omitempty"`    // HTTP: text that must occur
-	Lack       string   `json:"lack,omitempty"`       // HTTP: text that must not
-	Pattern    string   `json:"pattern,omitempty"`    // HTTP: RE2 that must match
-	Head       bool     `json:"head,omitempty"`       // HTTP
-	SkipVerify bool     `json:"skipVerify,omitempty"` // HTTP: accept any certificate
-	Name       string   `json:"name,omitempty"`       // TLS: the name to be asked for; "" = the target's
-	Answers    []string `json:"answers,omitempty"`    // DNS: each must be among the answers
-	Every      int      `json:"every,omitempty"`      // PUSH: seconds between two reports
-	Grace      int      `json:"grace,omitempty"`      // PUSH: seconds that one may be late
+	Status     []int    `json:"status,omitempty" yaml:"status,omitempty"`         // HTTP: accepted codes; empty = any 2xx
+	Contain    string   `json:"contain,omitempty" yaml:"contain,omitempty"`       // HTTP: text that must occur
+	Lack       string   `json:"lack,omitempty" yaml:"lack,omitempty"`             // HTTP: text that must not
+	Pattern    string   `json:"pattern,omitempty" yaml:"pattern,omitempty"`       // HTTP: RE2 that must match
+	Head       bool     `json:"head,omitempty" yaml:"head,omitempty"`             // HTTP
+	SkipVerify bool     `json:"skipVerify,omitempty" yaml:"skipVerify,omitempty"` // HTTP: accept any certificate
+	Name       string   `json:"name,omitempty" yaml:"name,omitempty"`             // TLS: the name to be asked for; "" = the target's
+	Answers    []string `json:"answers,omitempty" yaml:"answers,omitempty"`       // DNS: each must be among the answers
+	Every      int      `json:"every,omitempty" yaml:"every,omitempty"`           // PUSH: seconds between two reports
+	Grace      int      `json:"grace,omitempty" yaml:"grace,omitempty"`           // PUSH: seconds that one may be late
 }
 
 // hostRow is a host as stored.

@@ -25,6 +25,14 @@ func (s *Service) vet(ctx context.Context, actor org.Actor, in *HostInput) error
 	if _, err := s.may(ctx, actor, "netmon.manage"); err != nil {
 		return err
 	}
+	if err := s.vetShape(ctx, in); err != nil {
+		return err
+	}
+	return vetNeeds(in)
+}
+
+// vetShape is vet for whoever may, without the needs.
+func (s *Service) vetShape(ctx context.Context, in *HostInput) error {
 	in.NameZh, in.NameEn = strings.TrimSpace(in.NameZh), strings.TrimSpace(in.NameEn)
 	if !lengthIn(in.NameZh, 1, MaxName) {
 		return fault.Input("nameZh", "中文名称应有 1 到 80 个字", "the Chinese name has 1 to 80 characters")
@@ -39,9 +47,6 @@ func (s *Service) vet(ctx context.Context, actor org.Actor, in *HostInput) error
 		return err
 	}
 	if err := vetBuildings(in); err != nil {
-		return err
-	}
-	if err := vetNeeds(in); err != nil {
 		return err
 	}
 	if err := vetRule(in.Rule); err != nil {
