@@ -69,6 +69,7 @@ var scopes = map[string]string{
 	"Mutation.resolveComment": "workflow", "Mutation.stopRequest": "workflow", "Mutation.amendRequest": "workflow", "Mutation.closeOutRequest": "workflow",
 	"Mutation.createHost": "netmon", "Mutation.setMaintenance": "netmon", "Mutation.removeHost": "netmon",
 	"Mutation.acknowledgeIncident": "netmon", "Mutation.pingHost": "netmon",
+	"Query.hostsYaml": "netmon:read", "Mutation.upsertHosts": "netmon", "Mutation.importHosts": "netmon",
 	"Query.pageChange": "netmon:read", "Mutation.updateHost": "netmon", "Mutation.removeCheck": "netmon", "Mutation.acceptPage": "netmon",
 	"Mutation.triageRepair": "repair", "Mutation.assignRepair": "repair", "Mutation.actOnRepair": "repair",
 	"Mutation.needPart": "repair", "Mutation.revealContact": "repair",

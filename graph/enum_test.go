@@ -38,6 +38,8 @@ var enumSources = map[string]enumSource{
 	"RosterState":          {list: []string{"NEW", "UPDATED", "SAME"}}, // auth.RosterLine
 	"HostState":            {constants: "netmon/judge.State", without: []string{"SICK"}},
 	"HostOverlay":          {list: judge.Overlay(0xff).Names()},
+	"HostListFormat":       {constants: "netmon.Format"},
+	"HostRowResult":        {list: []string{"CREATED", "UPDATED", "UNCHANGED", "REFUSED"}}, // netmon.RowResult
 	"CheckKind":            {constants: "netmon.Kind"},
 	"DeliveryState":        {constants: "notify.State"},
 	"WebhookDeliveryState": {constants: "webhook.State"},

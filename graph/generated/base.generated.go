@@ -68,6 +68,8 @@ type MutationResolver interface {
 	UpdateHost(ctx context.Context, input model.UpdateHostInput) (model.HostPayload, error)
 	RemoveCheck(ctx context.Context, input model.RemoveCheckInput) (model.HostPayload, error)
 	AcceptPage(ctx context.Context, input model.AcceptPageInput) (model.HostPayload, error)
+	UpsertHosts(ctx context.Context, input model.UpsertHostsInput) (model.UpsertHostsPayload, error)
+	ImportHosts(ctx context.Context, input model.ImportHostsInput) (model.UpsertHostsPayload, error)
 	MarkNotificationsRead(ctx context.Context, input model.MarkNotificationsReadInput) (model.MarkNotificationsReadPayload, error)
 	SetNotificationPreferences(ctx context.Context, input model.SetNotificationPreferencesInput) (model.ViewerPayload, error)
 	ResendDelivery(ctx context.Context, input model.ResendDeliveryInput) (model.DonePayload, error)
@@ -151,6 +153,7 @@ type QueryResolver interface {
 	MigrationPreview(ctx context.Context, plan model.MigrationPlan, first *int, after *string) (model.MigrationPreview, error)
 	WorkflowReplay(ctx context.Context, yaml string, requests *int) (model.WorkflowReplay, error)
 	PageChange(ctx context.Context, check string) (model.PageChange, error)
+	HostsYaml(ctx context.Context) (string, error)
 	ToTell(ctx context.Context, first *int, after *string) (model.ToTellConnection, error)
 	People(ctx context.Context, text string, first *int) ([]model.Person, error)
 	Delegations(ctx context.Context) ([]model.Delegation, error)
@@ -764,6 +767,20 @@ func (ec *executionContext) field_Mutation_importHolidays_args(ctx context.Conte
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.ImportHolidaysInput, error) {
 			return ec.unmarshalNImportHolidaysInput2kelianᚋgraphᚋmodelᚐImportHolidaysInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_importHosts_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.ImportHostsInput, error) {
+			return ec.unmarshalNImportHostsInput2kelianᚋgraphᚋmodelᚐImportHostsInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -1492,6 +1509,20 @@ func (ec *executionContext) field_Mutation_updateWebhook_args(ctx context.Contex
 	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
 		func(ctx context.Context, v any) (model.UpdateWebhookInput, error) {
 			return ec.unmarshalNUpdateWebhookInput2kelianᚋgraphᚋmodelᚐUpdateWebhookInput(ctx, v)
+		})
+	if err != nil {
+		return nil, err
+	}
+	args["input"] = arg0
+	return args, nil
+}
+
+func (ec *executionContext) field_Mutation_upsertHosts_args(ctx context.Context, rawArgs map[string]any) (map[string]any, error) {
+	var err error
+	args := map[string]any{}
+	arg0, err := graphql.ProcessArgField(ctx, rawArgs, "input",
+		func(ctx context.Context, v any) (model.UpsertHostsInput, error) {
+			return ec.unmarshalNUpsertHostsInput2kelianᚋgraphᚋmodelᚐUpsertHostsInput(ctx, v)
 		})
 	if err != nil {
 		return nil, err
@@ -4645,6 +4676,94 @@ func (ec *executionContext) fieldContext_Mutation_acceptPage(ctx context.Context
 	}()
 	ctx = graphql.WithFieldContext(ctx, fc)
 	if fc.Args, err = ec.field_Mutation_acceptPage_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_upsertHosts(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_upsertHosts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().UpsertHosts(ctx, fc.Args["input"].(model.UpsertHostsInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.UpsertHostsPayload) graphql.Marshaler {
+			return ec.marshalNUpsertHostsPayload2kelianᚋgraphᚋmodelᚐUpsertHostsPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_upsertHosts(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UpsertHostsPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_upsertHosts_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
+		ec.Error(ctx, err)
+		return fc, err
+	}
+	return fc, nil
+}
+
+func (ec *executionContext) _Mutation_importHosts(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Mutation_importHosts(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			fc := graphql.GetFieldContext(ctx)
+			return ec.Resolvers.Mutation().ImportHosts(ctx, fc.Args["input"].(model.ImportHostsInput))
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v model.UpsertHostsPayload) graphql.Marshaler {
+			return ec.marshalNUpsertHostsPayload2kelianᚋgraphᚋmodelᚐUpsertHostsPayload(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Mutation_importHosts(ctx context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	fc = &graphql.FieldContext{
+		Object:     "Mutation",
+		Field:      field,
+		IsMethod:   true,
+		IsResolver: true,
+		Child: func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.childFields_UpsertHostsPayload(ctx, field)
+		},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = ec.Recover(ctx, r)
+			ec.Error(ctx, err)
+		}
+	}()
+	ctx = graphql.WithFieldContext(ctx, fc)
+	if fc.Args, err = ec.field_Mutation_importHosts_args(ctx, field.ArgumentMap(ec.Variables)); err != nil {
 		ec.Error(ctx, err)
 		return fc, err
 	}
@@ -8159,6 +8278,29 @@ func (ec *executionContext) fieldContext_Query_pageChange(ctx context.Context, f
 	return fc, nil
 }
 
+func (ec *executionContext) _Query_hostsYaml(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
+	return graphql.ResolveField(
+		ctx,
+		ec.OperationContext,
+		field,
+		func(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+			return ec.fieldContext_Query_hostsYaml(ctx, field)
+		},
+		func(ctx context.Context) (any, error) {
+			return ec.Resolvers.Query().HostsYaml(ctx)
+		},
+		nil,
+		func(ctx context.Context, selections ast.SelectionSet, v string) graphql.Marshaler {
+			return ec.marshalNString2string(ctx, selections, v)
+		},
+		true,
+		true,
+	)
+}
+func (ec *executionContext) fieldContext_Query_hostsYaml(_ context.Context, field graphql.CollectedField) (fc *graphql.FieldContext, err error) {
+	return graphql.NewScalarFieldContext("Query", field, true, true, "String")
+}
+
 func (ec *executionContext) _Query_toTell(ctx context.Context, field graphql.CollectedField) (ret graphql.Marshaler) {
 	return graphql.ResolveField(
 		ctx,
@@ -10114,6 +10256,20 @@ func (ec *executionContext) _Mutation(ctx context.Context, sel ast.SelectionSet)
 			if out.Values[i] == graphql.Null {
 				out.Invalids++
 			}
+		case "upsertHosts":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_upsertHosts(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
+		case "importHosts":
+			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
+				return ec._Mutation_importHosts(ctx, field)
+			})
+			if out.Values[i] == graphql.Null {
+				out.Invalids++
+			}
 		case "markNotificationsRead":
 			out.Values[i] = ec.OperationContext.RootResolverMiddleware(innerCtx, func(ctx context.Context) (res graphql.Marshaler) {
 				return ec._Mutation_markNotificationsRead(ctx, field)
@@ -10722,6 +10878,12 @@ func (ec *executionContext) _Query(ctx context.Context, sel ast.SelectionSet) gr
 				true, true,
 				func(ctx context.Context) graphql.Marshaler {
 					return ec._Query_pageChange(ctx, field)
+				})
+		case "hostsYaml":
+			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,
+				true, true,
+				func(ctx context.Context) graphql.Marshaler {
+					return ec._Query_hostsYaml(ctx, field)
 				})
 		case "toTell":
 			out.ResolveRootConcurrently(innerCtx, ec.OperationContext, i,

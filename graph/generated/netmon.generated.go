@@ -3437,6 +3437,23 @@ func (ec *executionContext) marshalNStatus2kelianᚋgraphᚋmodelᚐStatus(ctx c
 	return ec._Status(ctx, sel, &v)
 }
 
+func (ec *executionContext) unmarshalOCheckInput2ᚕkelianᚋgraphᚋmodelᚐCheckInputᚄ(ctx context.Context, v any) ([]model.CheckInput, error) {
+	if v == nil {
+		return nil, nil
+	}
+	vSlice := graphql.CoerceList(v)
+	var err error
+	res := make([]model.CheckInput, len(vSlice))
+	for i := range vSlice {
+		ctx := graphql.WithPathContext(ctx, graphql.NewPathWithIndex(i))
+		res[i], err = ec.unmarshalNCheckInput2kelianᚋgraphᚋmodelᚐCheckInput(ctx, vSlice[i])
+		if err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
 func (ec *executionContext) marshalOHost2ᚖkelianᚋgraphᚋmodelᚐHost(ctx context.Context, sel ast.SelectionSet, v *model.Host) graphql.Marshaler {
 	if v == nil {
 		return graphql.Null

@@ -365,6 +365,15 @@ type ComplexityRoot struct {
 		UserErrors func(childComplexity int) int
 	}
 
+	HostRowOutcome struct {
+		Field  func(childComplexity int) int
+		Host   func(childComplexity int) int
+		Name   func(childComplexity int) int
+		Reason func(childComplexity int) int
+		Result func(childComplexity int) int
+		Row    func(childComplexity int) int
+	}
+
 	HostStateChange struct {
 		Host   func(childComplexity int) int
 		Resync func(childComplexity int) int
@@ -574,6 +583,7 @@ type ComplexityRoot struct {
 		EraseRepairByLink          func(childComplexity int, input model.EraseRepairByLinkInput) int
 		ExportPerson               func(childComplexity int, input model.ExportPersonInput) int
 		ImportHolidays             func(childComplexity int, input model.ImportHolidaysInput) int
+		ImportHosts                func(childComplexity int, input model.ImportHostsInput) int
 		ImportRoster               func(childComplexity int, input model.ImportRosterInput) int
 		IssueReset                 func(childComplexity int, input model.IssueResetInput) int
 		MarkNotificationsRead      func(childComplexity int, input model.MarkNotificationsReadInput) int
@@ -626,6 +636,7 @@ type ComplexityRoot struct {
 		UpdateHost                 func(childComplexity int, input model.UpdateHostInput) int
 		UpdateRecurrence           func(childComplexity int, input model.UpdateRecurrenceInput) int
 		UpdateWebhook              func(childComplexity int, input model.UpdateWebhookInput) int
+		UpsertHosts                func(childComplexity int, input model.UpsertHostsInput) int
 		VerifyMailbox              func(childComplexity int, input model.VerifyMailboxInput) int
 		WithdrawRequest            func(childComplexity int, input model.WithdrawRequestInput) int
 	}
@@ -814,6 +825,7 @@ type ComplexityRoot struct {
 		ForecastEdit       func(childComplexity int, request string, form any) int
 		ForecastPart       func(childComplexity int, ticket string, text string, amount int64) int
 		Hosts              func(childComplexity int) int
+		HostsYaml          func(childComplexity int) int
 		Inbox              func(childComplexity int, first *int, after *string) int
 		InboxSheet         func(childComplexity int, first *int, after *string) int
 		IncidentSheet      func(childComplexity int, first *int, after *string, open *bool) int
@@ -1412,6 +1424,12 @@ type ComplexityRoot struct {
 
 	UnitPayload struct {
 		Unit       func(childComplexity int) int
+		UserErrors func(childComplexity int) int
+	}
+
+	UpsertHostsPayload struct {
+		Notes      func(childComplexity int) int
+		Rows       func(childComplexity int) int
 		UserErrors func(childComplexity int) int
 	}
 
@@ -2845,6 +2863,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.HostPayload.UserErrors(childComplexity), true
 
+	case "HostRowOutcome.field":
+		if e.ComplexityRoot.HostRowOutcome.Field == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HostRowOutcome.Field(childComplexity), true
+	case "HostRowOutcome.host":
+		if e.ComplexityRoot.HostRowOutcome.Host == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HostRowOutcome.Host(childComplexity), true
+	case "HostRowOutcome.name":
+		if e.ComplexityRoot.HostRowOutcome.Name == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HostRowOutcome.Name(childComplexity), true
+	case "HostRowOutcome.reason":
+		if e.ComplexityRoot.HostRowOutcome.Reason == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HostRowOutcome.Reason(childComplexity), true
+	case "HostRowOutcome.result":
+		if e.ComplexityRoot.HostRowOutcome.Result == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HostRowOutcome.Result(childComplexity), true
+	case "HostRowOutcome.row":
+		if e.ComplexityRoot.HostRowOutcome.Row == nil {
+			break
+		}
+
+		return e.ComplexityRoot.HostRowOutcome.Row(childComplexity), true
+
 	case "HostStateChange.host":
 		if e.ComplexityRoot.HostStateChange.Host == nil {
 			break
@@ -3878,6 +3933,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.ImportHolidays(childComplexity, args["input"].(model.ImportHolidaysInput)), true
+	case "Mutation.importHosts":
+		if e.ComplexityRoot.Mutation.ImportHosts == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_importHosts_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.ImportHosts(childComplexity, args["input"].(model.ImportHostsInput)), true
 	case "Mutation.importRoster":
 		if e.ComplexityRoot.Mutation.ImportRoster == nil {
 			break
@@ -4450,6 +4516,17 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Mutation.UpdateWebhook(childComplexity, args["input"].(model.UpdateWebhookInput)), true
+	case "Mutation.upsertHosts":
+		if e.ComplexityRoot.Mutation.UpsertHosts == nil {
+			break
+		}
+
+		args, err := ec.field_Mutation_upsertHosts_args(ctx, rawArgs)
+		if err != nil {
+			return 0, false
+		}
+
+		return e.ComplexityRoot.Mutation.UpsertHosts(childComplexity, args["input"].(model.UpsertHostsInput)), true
 	case "Mutation.verifyMailbox":
 		if e.ComplexityRoot.Mutation.VerifyMailbox == nil {
 			break
@@ -5164,6 +5241,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Query.Hosts(childComplexity), true
+	case "Query.hostsYaml":
+		if e.ComplexityRoot.Query.HostsYaml == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Query.HostsYaml(childComplexity), true
 	case "Query.inbox":
 		if e.ComplexityRoot.Query.Inbox == nil {
 			break
@@ -7708,6 +7791,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.UnitPayload.UserErrors(childComplexity), true
 
+	case "UpsertHostsPayload.notes":
+		if e.ComplexityRoot.UpsertHostsPayload.Notes == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpsertHostsPayload.Notes(childComplexity), true
+	case "UpsertHostsPayload.rows":
+		if e.ComplexityRoot.UpsertHostsPayload.Rows == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpsertHostsPayload.Rows(childComplexity), true
+	case "UpsertHostsPayload.userErrors":
+		if e.ComplexityRoot.UpsertHostsPayload.UserErrors == nil {
+			break
+		}
+
+		return e.ComplexityRoot.UpsertHostsPayload.UserErrors(childComplexity), true
+
 	case "Verification.decidedAt":
 		if e.ComplexityRoot.Verification.DecidedAt == nil {
 			break
@@ -8505,8 +8607,10 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("ExpectInput", ec.unmarshalInputExpectInput),
 			graphql.NewInputUnmarshaler("ExportPersonInput", ec.unmarshalInputExportPersonInput),
 			graphql.NewInputUnmarshaler("FreeHourInput", ec.unmarshalInputFreeHourInput),
+			graphql.NewInputUnmarshaler("HostRowInput", ec.unmarshalInputHostRowInput),
 			graphql.NewInputUnmarshaler("HourSpanInput", ec.unmarshalInputHourSpanInput),
 			graphql.NewInputUnmarshaler("ImportHolidaysInput", ec.unmarshalInputImportHolidaysInput),
+			graphql.NewInputUnmarshaler("ImportHostsInput", ec.unmarshalInputImportHostsInput),
 			graphql.NewInputUnmarshaler("ImportRosterInput", ec.unmarshalInputImportRosterInput),
 			graphql.NewInputUnmarshaler("IssueResetInput", ec.unmarshalInputIssueResetInput),
 			graphql.NewInputUnmarshaler("MarkNotificationsReadInput", ec.unmarshalInputMarkNotificationsReadInput),
@@ -8567,6 +8671,7 @@ func (e *executableSchema) Exec(ctx context.Context) graphql.ResponseHandler {
 			graphql.NewInputUnmarshaler("UpdateHostInput", ec.unmarshalInputUpdateHostInput),
 			graphql.NewInputUnmarshaler("UpdateRecurrenceInput", ec.unmarshalInputUpdateRecurrenceInput),
 			graphql.NewInputUnmarshaler("UpdateWebhookInput", ec.unmarshalInputUpdateWebhookInput),
+			graphql.NewInputUnmarshaler("UpsertHostsInput", ec.unmarshalInputUpsertHostsInput),
 			graphql.NewInputUnmarshaler("VerifyMailboxInput", ec.unmarshalInputVerifyMailboxInput),
 			graphql.NewInputUnmarshaler("WithdrawRequestInput", ec.unmarshalInputWithdrawRequestInput),
 		)
@@ -10264,6 +10369,90 @@ extend type Mutation {
 	{Name: "../schema/netmon_engine.graphqls", Input: `extend type Evidence {
   "Who answered in the host's place that there is no way to it (ICMP unreachable or time exceeded)."
   router: Text
+}
+`, BuiltIn: false},
+	{Name: "../schema/netmon_lists.graphqls", Input: `"How a list of hosts is written."
+enum HostListFormat {
+  "Our own, as hostsYaml gives it."
+  YAML
+  "The backup in JSON of Uptime Kuma 1."
+  KUMA
+  "The configuration of Gatus."
+  GATUS
+  "The file of file_sd_configs of Prometheus."
+  PROMETHEUS
+  "key, name_zh, name_en, address, labels, buildings, needs, checks; lists split by ;, a group of needs by |."
+  CSV
+}
+
+"What a row of a list came to."
+enum HostRowResult {
+  CREATED
+  UPDATED
+  UNCHANGED
+  REFUSED
+}
+
+"The host with the key, else with the address, else the only one of the name; otherwise a new one."
+input HostRowInput {
+  key: String = ""
+  "One of the two names is enough."
+  nameZh: String = ""
+  nameEn: String = ""
+  address: String = ""
+  labels: [String!] = []
+  buildings: [String!] = []
+  "Groups of hosts of the list or of the network, by key, address or name."
+  needs: [[String!]!] = []
+  checks: [CheckInput!] = []
+  rule: RuleInput
+}
+
+input UpsertHostsInput {
+  "At most 5,000; a list that is sent again finds its hosts UNCHANGED."
+  hosts: [HostRowInput!]!
+  "Write nothing."
+  dryRun: Boolean = false
+  idempotencyKey: IdempotencyKey!
+}
+
+input ImportHostsInput {
+  format: HostListFormat!
+  text: String!
+  "Write nothing."
+  dryRun: Boolean = false
+  idempotencyKey: IdempotencyKey!
+}
+
+type HostRowOutcome {
+  "From 1."
+  row: Int!
+  name: Text!
+  result: HostRowResult!
+  "Null for what is refused, and for a new host of a dry run."
+  host: ID
+  "The field that is refused, and how to mend it."
+  field: String
+  reason: Text
+}
+
+type UpsertHostsPayload {
+  rows: [HostRowOutcome!]!
+  "What of the file has no counterpart here."
+  notes: [Text!]!
+  userErrors: [UserError!]!
+}
+
+extend type Query {
+  "All hosts as a list that makes the same network again; it holds the secrets of heartbeats and is for those who manage the network."
+  hostsYaml: String!
+}
+
+extend type Mutation {
+  "Brings hosts to what a list says; a refused row stops no other."
+  upsertHosts(input: UpsertHostsInput!): UpsertHostsPayload!
+  "As upsertHosts, from the file of another monitor."
+  importHosts(input: ImportHostsInput!): UpsertHostsPayload!
 }
 `, BuiltIn: false},
 	{Name: "../schema/notify.graphqls", Input: `type Notification implements Node {
@@ -12911,6 +13100,24 @@ func (ec *executionContext) childFields_HostPayload(ctx context.Context, field g
 	return nil, fmt.Errorf("no field named %q was found under type HostPayload", field.Name)
 }
 
+func (ec *executionContext) childFields_HostRowOutcome(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "row":
+		return ec.fieldContext_HostRowOutcome_row(ctx, field)
+	case "name":
+		return ec.fieldContext_HostRowOutcome_name(ctx, field)
+	case "result":
+		return ec.fieldContext_HostRowOutcome_result(ctx, field)
+	case "host":
+		return ec.fieldContext_HostRowOutcome_host(ctx, field)
+	case "field":
+		return ec.fieldContext_HostRowOutcome_field(ctx, field)
+	case "reason":
+		return ec.fieldContext_HostRowOutcome_reason(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type HostRowOutcome", field.Name)
+}
+
 func (ec *executionContext) childFields_HostStateChange(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "resync":
@@ -14657,6 +14864,18 @@ func (ec *executionContext) childFields_UnitPayload(ctx context.Context, field g
 		return ec.fieldContext_UnitPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type UnitPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_UpsertHostsPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "rows":
+		return ec.fieldContext_UpsertHostsPayload_rows(ctx, field)
+	case "notes":
+		return ec.fieldContext_UpsertHostsPayload_notes(ctx, field)
+	case "userErrors":
+		return ec.fieldContext_UpsertHostsPayload_userErrors(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type UpsertHostsPayload", field.Name)
 }
 
 func (ec *executionContext) childFields_Verification(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -860,6 +860,33 @@ type HostPayload struct {
 	UserErrors []UserError `json:"userErrors"`
 }
 
+// The host with the key, else with the address, else the only one of the name; otherwise a new one.
+type HostRowInput struct {
+	Key *string `json:"key,omitempty"`
+	// One of the two names is enough.
+	NameZh    *string  `json:"nameZh,omitempty"`
+	NameEn    *string  `json:"nameEn,omitempty"`
+	Address   *string  `json:"address,omitempty"`
+	Labels    []string `json:"labels,omitempty"`
+	Buildings []string `json:"buildings,omitempty"`
+	// Groups of hosts of the list or of the network, by key, address or name.
+	Needs  [][]string   `json:"needs,omitempty"`
+	Checks []CheckInput `json:"checks,omitempty"`
+	Rule   *RuleInput   `json:"rule,omitempty"`
+}
+
+type HostRowOutcome struct {
+	// From 1.
+	Row    int           `json:"row"`
+	Name   Text          `json:"name"`
+	Result HostRowResult `json:"result"`
+	// Null for what is refused, and for a new host of a dry run.
+	Host *string `json:"host,omitempty"`
+	// The field that is refused, and how to mend it.
+	Field  *string `json:"field,omitempty"`
+	Reason *Text   `json:"reason,omitempty"`
+}
+
 type HostStateChange struct {
 	Resync bool  `json:"resync"`
 	Host   *Host `json:"host,omitempty"`
@@ -894,6 +921,14 @@ type ImportHolidaysPayload struct {
 	Moves      []DueMove   `json:"moves"`
 	MovesTotal int         `json:"movesTotal"`
 	UserErrors []UserError `json:"userErrors"`
+}
+
+type ImportHostsInput struct {
+	Format HostListFormat `json:"format"`
+	Text   string         `json:"text"`
+	// Write nothing.
+	DryRun         *bool  `json:"dryRun,omitempty"`
+	IdempotencyKey string `json:"idempotencyKey"`
 }
 
 type ImportRosterInput struct {
@@ -2487,6 +2522,21 @@ type UpdateWebhookInput struct {
 	IdempotencyKey string `json:"idempotencyKey"`
 }
 
+type UpsertHostsInput struct {
+	// At most 5,000; a list that is sent again finds its hosts UNCHANGED.
+	Hosts []HostRowInput `json:"hosts"`
+	// Write nothing.
+	DryRun         *bool  `json:"dryRun,omitempty"`
+	IdempotencyKey string `json:"idempotencyKey"`
+}
+
+type UpsertHostsPayload struct {
+	Rows []HostRowOutcome `json:"rows"`
+	// What of the file has no counterpart here.
+	Notes      []Text      `json:"notes"`
+	UserErrors []UserError `json:"userErrors"`
+}
+
 // A true paper, and nothing personal.
 type Verification struct {
 	Number string        `json:"number"`
@@ -3230,6 +3280,73 @@ func (e DiagramFormat) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+// How a list of hosts is written.
+type HostListFormat string
+
+const (
+	// Our own, as hostsYaml gives it.
+	HostListFormatYaml HostListFormat = "YAML"
+	// The backup in JSON of Uptime Kuma 1.
+	HostListFormatKuma HostListFormat = "KUMA"
+	// The configuration of Gatus.
+	HostListFormatGatus HostListFormat = "GATUS"
+	// The file of file_sd_configs of Prometheus.
+	HostListFormatPrometheus HostListFormat = "PROMETHEUS"
+	// key, name_zh, name_en, address, labels, buildings, needs, checks; lists split by ;, a group of needs by |.
+	HostListFormatCSV HostListFormat = "CSV"
+)
+
+var AllHostListFormat = []HostListFormat{
+	HostListFormatYaml,
+	HostListFormatKuma,
+	HostListFormatGatus,
+	HostListFormatPrometheus,
+	HostListFormatCSV,
+}
+
+func (e HostListFormat) IsValid() bool {
+	switch e {
+	case HostListFormatYaml, HostListFormatKuma, HostListFormatGatus, HostListFormatPrometheus, HostListFormatCSV:
+		return true
+	}
+	return false
+}
+
+func (e HostListFormat) String() string {
+	return string(e)
+}
+
+func (e *HostListFormat) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = HostListFormat(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid HostListFormat", str)
+	}
+	return nil
+}
+
+func (e HostListFormat) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *HostListFormat) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e HostListFormat) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 // What lies over a state.
 type HostOverlay string
 
@@ -3290,6 +3407,66 @@ func (e *HostOverlay) UnmarshalJSON(b []byte) error {
 }
 
 func (e HostOverlay) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+// What a row of a list came to.
+type HostRowResult string
+
+const (
+	HostRowResultCreated   HostRowResult = "CREATED"
+	HostRowResultUpdated   HostRowResult = "UPDATED"
+	HostRowResultUnchanged HostRowResult = "UNCHANGED"
+	HostRowResultRefused   HostRowResult = "REFUSED"
+)
+
+var AllHostRowResult = []HostRowResult{
+	HostRowResultCreated,
+	HostRowResultUpdated,
+	HostRowResultUnchanged,
+	HostRowResultRefused,
+}
+
+func (e HostRowResult) IsValid() bool {
+	switch e {
+	case HostRowResultCreated, HostRowResultUpdated, HostRowResultUnchanged, HostRowResultRefused:
+		return true
+	}
+	return false
+}
+
+func (e HostRowResult) String() string {
+	return string(e)
+}
+
+func (e *HostRowResult) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = HostRowResult(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid HostRowResult", str)
+	}
+	return nil
+}
+
+func (e HostRowResult) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *HostRowResult) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e HostRowResult) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil
