@@ -28,6 +28,7 @@ type cli struct {
 	User    userCmd     `cmd:"" help:"Accounts, from the console of the machine."`
 	Flow    workflowCmd `cmd:"" name:"workflow" help:"Definitions of approvals: check, draw, export, import."`
 	Days    calendarCmd `cmd:"" name:"calendar" help:"Holidays and working days."`
+	Hosts   hostsCmd    `cmd:"" help:"The hosts of the network: import, export."`
 	Sweep   sweepCmd    `cmd:"" help:"Probe a list of addresses once, by ICMP."`
 	Audit   auditCmd    `cmd:"" help:"The audit log."`
 	Backup  backupCmd   `cmd:"" help:"Write an archive of the database."`
