@@ -39,6 +39,18 @@ func some(s string) *string {
 	return &s
 }
 
+// said is nil for an empty text.
+func said(t words) *model.Text {
+	if t.En == "" {
+		return nil
+	}
+	out := text(t.Zh, t.En)
+	return &out
+}
+
+// words is one text in both languages, as the domains have it.
+type words = struct{ Zh, En string }
+
 // ref is nil for no object.
 func ref(prefix string, v id.ID) *string {
 	if v.IsZero() {

@@ -8,15 +8,6 @@ import (
 	"kelian/netmon"
 )
 
-// said is a text that may be empty.
-func said(w netmon.Words) *model.Text {
-	if w.En == "" {
-		return nil
-	}
-	out := text(w.Zh, w.En)
-	return &out
-}
-
 func expectOf(e netmon.Expect) model.Expect {
 	return model.Expect{Status: e.Status, Contain: some(e.Contain), Lack: some(e.Lack), Pattern: some(e.Pattern), Head: e.Head, SkipVerify: e.SkipVerify,
 		Name: some(e.Name), Answers: e.Answers, EverySeconds: positive(e.Every), GraceSeconds: positive(e.Grace)}

@@ -47,6 +47,8 @@ type View struct {
 	Report  *ReportView // what was handed in after approval; nil = none
 	// SupersededBy is the amendment that took the request's place; zero = none.
 	SupersededBy id.ID
+
+	made *viewer // what Requirements are made of
 }
 
 // DeskFact is what a desk answered, as JSON.
@@ -191,7 +193,7 @@ func (v *viewer) view(summary Summary) (View, error) {
 	}
 	out := View{Summary: summary, Whole: len(v.hidden) == 0, Requester: v.who(flow.Actor{Person: st.Requester}), Form: form.without(strip).JSON, Hidden: v.hidden,
 		Personal: sortedKeys(readApart(r.Apart)), Remarks: v.remarks(), VerifyCode: r.VerifyCode, Seq: r.Seq, Head: r.Head,
-		Version: v.def, Report: v.reportView(), SupersededBy: personID(st.By)}
+		Version: v.def, Report: v.reportView(), SupersededBy: personID(st.By), made: v}
 	for _, name := range sortedKeys(st.Desk) {
 		out.Desk = append(out.Desk, DeskFact{name, st.Desk[name]})
 	}

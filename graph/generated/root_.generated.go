@@ -99,6 +99,16 @@ type ComplexityRoot struct {
 		State       func(childComplexity int) int
 	}
 
+	Awaited struct {
+		Added   func(childComplexity int) int
+		Blocked func(childComplexity int) int
+		DueAt   func(childComplexity int) int
+		Later   func(childComplexity int) int
+		Person  func(childComplexity int) int
+		Seat    func(childComplexity int) int
+		Task    func(childComplexity int) int
+	}
+
 	Calendar struct {
 		Days    func(childComplexity int) int
 		Hours   func(childComplexity int) int
@@ -260,6 +270,12 @@ type ComplexityRoot struct {
 		Router    func(childComplexity int) int
 		RttMicros func(childComplexity int) int
 		Vantage   func(childComplexity int) int
+	}
+
+	Excluded struct {
+		Person func(childComplexity int) int
+		Rule   func(childComplexity int) int
+		Step   func(childComplexity int) int
 	}
 
 	Expect struct {
@@ -1001,6 +1017,7 @@ type ComplexityRoot struct {
 		Number        func(childComplexity int) int
 		Report        func(childComplexity int) int
 		Requester     func(childComplexity int) int
+		Requirements  func(childComplexity int) int
 		Revisions     func(childComplexity int) int
 		Status        func(childComplexity int) int
 		Steps         func(childComplexity int) int
@@ -1069,6 +1086,27 @@ type ComplexityRoot struct {
 		Unit      func(childComplexity int) int
 		Urgent    func(childComplexity int) int
 		Workflow  func(childComplexity int) int
+	}
+
+	Requirement struct {
+		Abstentions  func(childComplexity int) int
+		Approvals    func(childComplexity int) int
+		Condition    func(childComplexity int) int
+		DueAt        func(childComplexity int) int
+		Excluded     func(childComplexity int) int
+		Fastest      func(childComplexity int) int
+		Kind         func(childComplexity int) int
+		Lacking      func(childComplexity int) int
+		Number       func(childComplexity int) int
+		OpenComments func(childComplexity int) int
+		Overdue      func(childComplexity int) int
+		Parent       func(childComplexity int) int
+		Progress     func(childComplexity int) int
+		Rejections   func(childComplexity int) int
+		Rule         func(childComplexity int) int
+		Step         func(childComplexity int) int
+		Title        func(childComplexity int) int
+		Waiting      func(childComplexity int) int
 	}
 
 	RetireWorkflowPayload struct {
@@ -1828,6 +1866,49 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Assignment.State(childComplexity), true
 
+	case "Awaited.added":
+		if e.ComplexityRoot.Awaited.Added == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Awaited.Added(childComplexity), true
+	case "Awaited.blocked":
+		if e.ComplexityRoot.Awaited.Blocked == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Awaited.Blocked(childComplexity), true
+	case "Awaited.dueAt":
+		if e.ComplexityRoot.Awaited.DueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Awaited.DueAt(childComplexity), true
+	case "Awaited.later":
+		if e.ComplexityRoot.Awaited.Later == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Awaited.Later(childComplexity), true
+	case "Awaited.person":
+		if e.ComplexityRoot.Awaited.Person == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Awaited.Person(childComplexity), true
+	case "Awaited.seat":
+		if e.ComplexityRoot.Awaited.Seat == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Awaited.Seat(childComplexity), true
+	case "Awaited.task":
+		if e.ComplexityRoot.Awaited.Task == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Awaited.Task(childComplexity), true
+
 	case "Calendar.days":
 		if e.ComplexityRoot.Calendar.Days == nil {
 			break
@@ -2448,6 +2529,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Evidence.Vantage(childComplexity), true
+
+	case "Excluded.person":
+		if e.ComplexityRoot.Excluded.Person == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Excluded.Person(childComplexity), true
+	case "Excluded.rule":
+		if e.ComplexityRoot.Excluded.Rule == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Excluded.Rule(childComplexity), true
+	case "Excluded.step":
+		if e.ComplexityRoot.Excluded.Step == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Excluded.Step(childComplexity), true
 
 	case "Expect.answers":
 		if e.ComplexityRoot.Expect.Answers == nil {
@@ -6181,6 +6281,12 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Request.Requester(childComplexity), true
+	case "Request.requirements":
+		if e.ComplexityRoot.Request.Requirements == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Request.Requirements(childComplexity), true
 	case "Request.revisions":
 		if e.ComplexityRoot.Request.Revisions == nil {
 			break
@@ -6470,6 +6576,115 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.RequestSheet.Workflow(childComplexity), true
+
+	case "Requirement.abstentions":
+		if e.ComplexityRoot.Requirement.Abstentions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Abstentions(childComplexity), true
+	case "Requirement.approvals":
+		if e.ComplexityRoot.Requirement.Approvals == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Approvals(childComplexity), true
+	case "Requirement.condition":
+		if e.ComplexityRoot.Requirement.Condition == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Condition(childComplexity), true
+	case "Requirement.dueAt":
+		if e.ComplexityRoot.Requirement.DueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.DueAt(childComplexity), true
+	case "Requirement.excluded":
+		if e.ComplexityRoot.Requirement.Excluded == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Excluded(childComplexity), true
+	case "Requirement.fastest":
+		if e.ComplexityRoot.Requirement.Fastest == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Fastest(childComplexity), true
+	case "Requirement.kind":
+		if e.ComplexityRoot.Requirement.Kind == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Kind(childComplexity), true
+	case "Requirement.lacking":
+		if e.ComplexityRoot.Requirement.Lacking == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Lacking(childComplexity), true
+	case "Requirement.number":
+		if e.ComplexityRoot.Requirement.Number == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Number(childComplexity), true
+	case "Requirement.openComments":
+		if e.ComplexityRoot.Requirement.OpenComments == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.OpenComments(childComplexity), true
+	case "Requirement.overdue":
+		if e.ComplexityRoot.Requirement.Overdue == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Overdue(childComplexity), true
+	case "Requirement.parent":
+		if e.ComplexityRoot.Requirement.Parent == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Parent(childComplexity), true
+	case "Requirement.progress":
+		if e.ComplexityRoot.Requirement.Progress == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Progress(childComplexity), true
+	case "Requirement.rejections":
+		if e.ComplexityRoot.Requirement.Rejections == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Rejections(childComplexity), true
+	case "Requirement.rule":
+		if e.ComplexityRoot.Requirement.Rule == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Rule(childComplexity), true
+	case "Requirement.step":
+		if e.ComplexityRoot.Requirement.Step == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Step(childComplexity), true
+	case "Requirement.title":
+		if e.ComplexityRoot.Requirement.Title == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Title(childComplexity), true
+	case "Requirement.waiting":
+		if e.ComplexityRoot.Requirement.Waiting == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Waiting(childComplexity), true
 
 	case "RetireWorkflowPayload.userErrors":
 		if e.ComplexityRoot.RetireWorkflowPayload.UserErrors == nil {
@@ -11645,6 +11860,94 @@ extend type Mutation {
   eraseRepairByLink(input: EraseRepairByLinkInput!): DonePayload!
 }
 `, BuiltIn: false},
+	{Name: "../schema/requirement.graphqls", Input: `extend type Request {
+  "Why it is, or is not yet, approved: what the workflow asks for, in its order, with what is there and what lacks. It is reckoned by the rules that decide."
+  requirements: [Requirement!]!
+}
+
+enum RequirementKind {
+  STEP
+  "Its parts one after the other; below a choice, a branch."
+  SEQ
+  "Its parts at the same time; all have to pass."
+  PAR
+  "The first branch whose condition holds."
+  CHOICE
+}
+
+enum Progress {
+  DONE
+  "Somebody is asked."
+  WAITING
+  "Nobody left can bring it about."
+  STUCK
+  "Not reached yet."
+  LATER
+  "Its condition does not hold."
+  SKIPPED
+  "Its condition is not judged yet."
+  MAYBE
+  FAILED
+}
+
+"A step of the workflow, or what holds steps together."
+type Requirement {
+  "Its place in the list, from 1."
+  number: Int!
+  "The number of what it is a part of; null = of the request."
+  parent: Int
+  kind: RequirementKind!
+  progress: Progress!
+  "Name of the step; null = it is none."
+  step: String
+  title: Text
+  "When the branch is taken, in words."
+  condition: Text
+  "What passes the step, in words."
+  rule: Text
+  "Weight of the approvals that count."
+  approvals: Int!
+  rejections: Int!
+  "Said or by silence."
+  abstentions: Int!
+  "Approving weight that is still needed, at least."
+  lacking: Int!
+  "Whose answer is awaited."
+  waiting: [Awaited!]!
+  "The fewest tasks whose approval passes the step, if nobody says no."
+  fastest: [ID!]!
+  "Numbers of the remarks that are to be resolved first."
+  openComments: [Int!]!
+  "Who may not decide it, and by which rule."
+  excluded: [Excluded!]!
+  dueAt: Time
+  overdue: Boolean!
+}
+
+"Somebody whose answer is awaited."
+type Awaited {
+  task: ID!
+  person: Person!
+  "The seat under which the person is asked."
+  seat: String!
+  dueAt: Time
+  "The rule that keeps the person from answering, e.g. NOT_DISTINCT; null = none."
+  blocked: String
+  "Asked by somebody of the step (加签)."
+  added: Boolean!
+  "Others come first."
+  later: Boolean!
+}
+
+"Somebody whom a rule keeps out of a step."
+type Excluded {
+  person: Person!
+  "E.g. NOT_REQUESTER or NOT_DISTINCT."
+  rule: String!
+  "The step that the person decided, where the rule is about one."
+  step: String
+}
+`, BuiltIn: false},
 	{Name: "../schema/rights.graphqls", Input: `enum RightKind {
   SEE
   EXPORT
@@ -12568,6 +12871,26 @@ func (ec *executionContext) childFields_Assignment(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type Assignment", field.Name)
 }
 
+func (ec *executionContext) childFields_Awaited(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "task":
+		return ec.fieldContext_Awaited_task(ctx, field)
+	case "person":
+		return ec.fieldContext_Awaited_person(ctx, field)
+	case "seat":
+		return ec.fieldContext_Awaited_seat(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_Awaited_dueAt(ctx, field)
+	case "blocked":
+		return ec.fieldContext_Awaited_blocked(ctx, field)
+	case "added":
+		return ec.fieldContext_Awaited_added(ctx, field)
+	case "later":
+		return ec.fieldContext_Awaited_later(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Awaited", field.Name)
+}
+
 func (ec *executionContext) childFields_Calendar(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "terms":
@@ -12892,6 +13215,18 @@ func (ec *executionContext) childFields_Evidence(ctx context.Context, field grap
 		return ec.fieldContext_Evidence_router(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Evidence", field.Name)
+}
+
+func (ec *executionContext) childFields_Excluded(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "person":
+		return ec.fieldContext_Excluded_person(ctx, field)
+	case "rule":
+		return ec.fieldContext_Excluded_rule(ctx, field)
+	case "step":
+		return ec.fieldContext_Excluded_step(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Excluded", field.Name)
 }
 
 func (ec *executionContext) childFields_Expect(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
@@ -14074,6 +14409,8 @@ func (ec *executionContext) childFields_Request(ctx context.Context, field graph
 		return ec.fieldContext_Request_bundle(ctx, field)
 	case "files":
 		return ec.fieldContext_Request_files(ctx, field)
+	case "requirements":
+		return ec.fieldContext_Request_requirements(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Request", field.Name)
 }
@@ -14194,6 +14531,48 @@ func (ec *executionContext) childFields_RequestSheet(ctx context.Context, field 
 		return ec.fieldContext_RequestSheet_steps(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type RequestSheet", field.Name)
+}
+
+func (ec *executionContext) childFields_Requirement(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "number":
+		return ec.fieldContext_Requirement_number(ctx, field)
+	case "parent":
+		return ec.fieldContext_Requirement_parent(ctx, field)
+	case "kind":
+		return ec.fieldContext_Requirement_kind(ctx, field)
+	case "progress":
+		return ec.fieldContext_Requirement_progress(ctx, field)
+	case "step":
+		return ec.fieldContext_Requirement_step(ctx, field)
+	case "title":
+		return ec.fieldContext_Requirement_title(ctx, field)
+	case "condition":
+		return ec.fieldContext_Requirement_condition(ctx, field)
+	case "rule":
+		return ec.fieldContext_Requirement_rule(ctx, field)
+	case "approvals":
+		return ec.fieldContext_Requirement_approvals(ctx, field)
+	case "rejections":
+		return ec.fieldContext_Requirement_rejections(ctx, field)
+	case "abstentions":
+		return ec.fieldContext_Requirement_abstentions(ctx, field)
+	case "lacking":
+		return ec.fieldContext_Requirement_lacking(ctx, field)
+	case "waiting":
+		return ec.fieldContext_Requirement_waiting(ctx, field)
+	case "fastest":
+		return ec.fieldContext_Requirement_fastest(ctx, field)
+	case "openComments":
+		return ec.fieldContext_Requirement_openComments(ctx, field)
+	case "excluded":
+		return ec.fieldContext_Requirement_excluded(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_Requirement_dueAt(ctx, field)
+	case "overdue":
+		return ec.fieldContext_Requirement_overdue(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Requirement", field.Name)
 }
 
 func (ec *executionContext) childFields_RetireWorkflowPayload(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

@@ -204,6 +204,21 @@ type Assignment struct {
 
 func (Assignment) IsNode() {}
 
+// Somebody whose answer is awaited.
+type Awaited struct {
+	Task   string `json:"task"`
+	Person Person `json:"person"`
+	// The seat under which the person is asked.
+	Seat  string     `json:"seat"`
+	DueAt *time.Time `json:"dueAt,omitempty"`
+	// The rule that keeps the person from answering, e.g. NOT_DISTINCT; null = none.
+	Blocked *string `json:"blocked,omitempty"`
+	// Asked by somebody of the step (加签).
+	Added bool `json:"added"`
+	// Others come first.
+	Later bool `json:"later"`
+}
+
 // The university's terms and what it adds to the public holidays.
 type Calendar struct {
 	Terms []Term        `json:"terms"`
@@ -672,6 +687,15 @@ type Evidence struct {
 	RttMicros *int   `json:"rttMicros,omitempty"`
 	// Who answered in the host's place that there is no way to it (ICMP unreachable or time exceeded).
 	Router *Text `json:"router,omitempty"`
+}
+
+// Somebody whom a rule keeps out of a step.
+type Excluded struct {
+	Person Person `json:"person"`
+	// E.g. NOT_REQUESTER or NOT_DISTINCT.
+	Rule string `json:"rule"`
+	// The step that the person decided, where the rule is about one.
+	Step *string `json:"step,omitempty"`
 }
 
 // What a check demands; fields that its kind does not know are empty.
@@ -1761,6 +1785,40 @@ type RequestSheet struct {
 type RequestVerificationInput struct {
 	// A mailbox (EMAIL, or QQ) that stands among one's own contacts.
 	Contact ContactInput `json:"contact"`
+}
+
+// A step of the workflow, or what holds steps together.
+type Requirement struct {
+	// Its place in the list, from 1.
+	Number int `json:"number"`
+	// The number of what it is a part of; null = of the request.
+	Parent   *int            `json:"parent,omitempty"`
+	Kind     RequirementKind `json:"kind"`
+	Progress Progress        `json:"progress"`
+	// Name of the step; null = it is none.
+	Step  *string `json:"step,omitempty"`
+	Title *Text   `json:"title,omitempty"`
+	// When the branch is taken, in words.
+	Condition *Text `json:"condition,omitempty"`
+	// What passes the step, in words.
+	Rule *Text `json:"rule,omitempty"`
+	// Weight of the approvals that count.
+	Approvals  int `json:"approvals"`
+	Rejections int `json:"rejections"`
+	// Said or by silence.
+	Abstentions int `json:"abstentions"`
+	// Approving weight that is still needed, at least.
+	Lacking int `json:"lacking"`
+	// Whose answer is awaited.
+	Waiting []Awaited `json:"waiting"`
+	// The fewest tasks whose approval passes the step, if nobody says no.
+	Fastest []string `json:"fastest"`
+	// Numbers of the remarks that are to be resolved first.
+	OpenComments []int `json:"openComments"`
+	// Who may not decide it, and by which rule.
+	Excluded []Excluded `json:"excluded"`
+	DueAt    *time.Time `json:"dueAt,omitempty"`
+	Overdue  bool       `json:"overdue"`
 }
 
 type ResendDeliveryInput struct {
@@ -4011,6 +4069,76 @@ func (e PledgeState) MarshalJSON() ([]byte, error) {
 	return buf.Bytes(), nil
 }
 
+type Progress string
+
+const (
+	ProgressDone Progress = "DONE"
+	// Somebody is asked.
+	ProgressWaiting Progress = "WAITING"
+	// Nobody left can bring it about.
+	ProgressStuck Progress = "STUCK"
+	// Not reached yet.
+	ProgressLater Progress = "LATER"
+	// Its condition does not hold.
+	ProgressSkipped Progress = "SKIPPED"
+	// Its condition is not judged yet.
+	ProgressMaybe  Progress = "MAYBE"
+	ProgressFailed Progress = "FAILED"
+)
+
+var AllProgress = []Progress{
+	ProgressDone,
+	ProgressWaiting,
+	ProgressStuck,
+	ProgressLater,
+	ProgressSkipped,
+	ProgressMaybe,
+	ProgressFailed,
+}
+
+func (e Progress) IsValid() bool {
+	switch e {
+	case ProgressDone, ProgressWaiting, ProgressStuck, ProgressLater, ProgressSkipped, ProgressMaybe, ProgressFailed:
+		return true
+	}
+	return false
+}
+
+func (e Progress) String() string {
+	return string(e)
+}
+
+func (e *Progress) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = Progress(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid Progress", str)
+	}
+	return nil
+}
+
+func (e Progress) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *Progress) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e Progress) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
 type PurchaseState string
 
 const (
@@ -4547,6 +4675,68 @@ func (e *RequestStatus) UnmarshalJSON(b []byte) error {
 }
 
 func (e RequestStatus) MarshalJSON() ([]byte, error) {
+	var buf bytes.Buffer
+	e.MarshalGQL(&buf)
+	return buf.Bytes(), nil
+}
+
+type RequirementKind string
+
+const (
+	RequirementKindStep RequirementKind = "STEP"
+	// Its parts one after the other; below a choice, a branch.
+	RequirementKindSeq RequirementKind = "SEQ"
+	// Its parts at the same time; all have to pass.
+	RequirementKindPar RequirementKind = "PAR"
+	// The first branch whose condition holds.
+	RequirementKindChoice RequirementKind = "CHOICE"
+)
+
+var AllRequirementKind = []RequirementKind{
+	RequirementKindStep,
+	RequirementKindSeq,
+	RequirementKindPar,
+	RequirementKindChoice,
+}
+
+func (e RequirementKind) IsValid() bool {
+	switch e {
+	case RequirementKindStep, RequirementKindSeq, RequirementKindPar, RequirementKindChoice:
+		return true
+	}
+	return false
+}
+
+func (e RequirementKind) String() string {
+	return string(e)
+}
+
+func (e *RequirementKind) UnmarshalGQL(v any) error {
+	str, ok := v.(string)
+	if !ok {
+		return fmt.Errorf("enums must be strings")
+	}
+
+	*e = RequirementKind(str)
+	if !e.IsValid() {
+		return fmt.Errorf("%s is not a valid RequirementKind", str)
+	}
+	return nil
+}
+
+func (e RequirementKind) MarshalGQL(w io.Writer) {
+	_, _ = fmt.Fprint(w, strconv.Quote(e.String()))
+}
+
+func (e *RequirementKind) UnmarshalJSON(b []byte) error {
+	s, err := strconv.Unquote(string(b))
+	if err != nil {
+		return err
+	}
+	return e.UnmarshalGQL(s)
+}
+
+func (e RequirementKind) MarshalJSON() ([]byte, error) {
 	var buf bytes.Buffer
 	e.MarshalGQL(&buf)
 	return buf.Bytes(), nil

@@ -27,6 +27,7 @@ type Requirement struct {
 	Step     string // of a step
 	Title    Text
 	When     string // of a branch: its condition's source
+	Guard    string // of a branch: what the condition is called
 	Progress Progress
 	Rule     Rule
 	Tally    Tally
@@ -98,7 +99,7 @@ func (r *run) explainChoice(b *Block) Requirement {
 	}
 	q := Requirement{Kind: KindChoice, Progress: ProgSkipped}
 	for i, br := range b.Branches {
-		p := Requirement{Kind: KindSeq, When: br.When, Progress: ProgSkipped}
+		p := Requirement{Kind: KindSeq, When: br.When, Guard: br.Guard, Progress: ProgSkipped}
 		switch {
 		case !judged:
 			p.Progress = ProgMaybe
