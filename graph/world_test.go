@@ -37,6 +37,7 @@ import (
 	"kelian/netmon/probe"
 	"kelian/notify"
 	"kelian/org"
+	"kelian/webhook"
 	"kelian/workflow"
 
 	"github.com/uptrace/bun"
@@ -118,7 +119,7 @@ func (w *world) live() *world {
 // bind makes the services as the composition root does.
 func (w *world) bind() {
 	loc := time.FixedZone("CST", 8*3600)
-	rules := org.NewTable(org.Rules(), auth.Rules(), workflow.Rules(), netmon.Rules(), repair.Rules(), property.Rules(), sponsor.Rules(), training.Rules(), notify.Rules(), file.Rules())
+	rules := org.NewTable(org.Rules(), auth.Rules(), workflow.Rules(), netmon.Rules(), repair.Rules(), property.Rules(), sponsor.Rules(), training.Rules(), notify.Rules(), file.Rules(), webhook.Rules())
 	w.auth = auth.New(w.db, w.clock, rules, auth.Options{Params: auth.Params{Memory: 64, Time: 1, Threads: 1}, Campus: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}})
 	w.property = property.New(w.db, w.clock, rules, property.Options{Location: loc, Requests: w, Tell: put})
 	w.sponsor = sponsor.New(w.db, w.clock, rules, sponsor.Options{Location: loc, Purchases: w.property, Tell: put})
@@ -134,7 +135,8 @@ func (w *world) bind() {
 	w.deps = graph.Deps{Org: org.New(w.db, w.clock, rules, loc), Auth: w.auth, Workflow: w.workflow, Netmon: w.netmon, Repair: w.repair, Property: w.property,
 		Sponsor: w.sponsor, Training: training.New(w.db, w.clock, rules, training.Options{Location: loc, Requests: w, Tell: put}),
 		File: w.files, Notify: notify.New(w.db, w.clock, rules, notify.Options{Zone: loc, Readers: w}), Tracer: trace.New(w.db, map[string]trace.Cards{"req": w.cards}),
-		Clock: w.clock, PartForm: partForm, Log: testkit.Quiet(), Cookie: httpd.Cookie{AllowHTTP: true}, Limits: guard.Limits{Reauthorize: 20 * time.Millisecond}}
+		Webhook: webhook.New(w.db, w.clock, rules, webhook.Options{PublicURL: "https://kelian.example"}),
+		Clock:   w.clock, PartForm: partForm, Log: testkit.Quiet(), Cookie: httpd.Cookie{AllowHTTP: true}, Limits: guard.Limits{Reauthorize: 20 * time.Millisecond}}
 }
 
 // serve starts a server of its own, with a feed of its own, on the database.

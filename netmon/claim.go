@@ -19,7 +19,8 @@ const spares = 2
 func (m *Monitor) sweepEpochs(ctx context.Context) {
 	var wait sync.WaitGroup
 	defer wait.Wait()
-	for epoch := m.epochAt(m.clock.Now()); ; {
+	for next := m.epochAt(m.clock.Now()); ; {
+		epoch := next // of its own for those who work on it while next moves on
 		t, err := m.topology(ctx)
 		if err != nil {
 			m.log.Warn("no shard is swept", "epoch", epoch, "error", err)
@@ -31,8 +32,8 @@ func (m *Monitor) sweepEpochs(ctx context.Context) {
 			wait.Go(func() { m.claimRest(ctx, shards, epoch) })
 		}
 		// An epoch that passed while this process stood still is not swept.
-		epoch = max(epoch+int64(m.opts.Interval/time.Second), m.epochAt(m.clock.Now()))
-		if !m.until(ctx, startOf(epoch)) {
+		next = max(epoch+int64(m.opts.Interval/time.Second), m.epochAt(m.clock.Now()))
+		if !m.until(ctx, startOf(next)) {
 			return
 		}
 	}

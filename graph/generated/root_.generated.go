@@ -695,6 +695,15 @@ type ComplexityRoot struct {
 		State   func(childComplexity int) int
 	}
 
+	OpenRequirement struct {
+		Comments func(childComplexity int) int
+		DueAt    func(childComplexity int) int
+		Fastest  func(childComplexity int) int
+		Lacking  func(childComplexity int) int
+		Overdue  func(childComplexity int) int
+		Waiting  func(childComplexity int) int
+	}
+
 	Organisation struct {
 		ID   func(childComplexity int) int
 		Kind func(childComplexity int) int
@@ -1089,24 +1098,17 @@ type ComplexityRoot struct {
 	}
 
 	Requirement struct {
-		Abstentions  func(childComplexity int) int
-		Approvals    func(childComplexity int) int
-		Condition    func(childComplexity int) int
-		DueAt        func(childComplexity int) int
-		Excluded     func(childComplexity int) int
-		Fastest      func(childComplexity int) int
-		Kind         func(childComplexity int) int
-		Lacking      func(childComplexity int) int
-		Number       func(childComplexity int) int
-		OpenComments func(childComplexity int) int
-		Overdue      func(childComplexity int) int
-		Parent       func(childComplexity int) int
-		Progress     func(childComplexity int) int
-		Rejections   func(childComplexity int) int
-		Rule         func(childComplexity int) int
-		Step         func(childComplexity int) int
-		Title        func(childComplexity int) int
-		Waiting      func(childComplexity int) int
+		Condition func(childComplexity int) int
+		Excluded  func(childComplexity int) int
+		Kind      func(childComplexity int) int
+		Number    func(childComplexity int) int
+		Open      func(childComplexity int) int
+		Parent    func(childComplexity int) int
+		Progress  func(childComplexity int) int
+		Rule      func(childComplexity int) int
+		Step      func(childComplexity int) int
+		Tally     func(childComplexity int) int
+		Title     func(childComplexity int) int
 	}
 
 	RetireWorkflowPayload struct {
@@ -1316,6 +1318,12 @@ type ComplexityRoot struct {
 		InboxChanged        func(childComplexity int) int
 		IncidentChanged     func(childComplexity int) int
 		RepairTicketChanged func(childComplexity int) int
+	}
+
+	Tally struct {
+		Abstentions func(childComplexity int) int
+		Approvals   func(childComplexity int) int
+		Rejections  func(childComplexity int) int
 	}
 
 	Task struct {
@@ -4776,6 +4784,43 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.Occurrence.State(childComplexity), true
 
+	case "OpenRequirement.comments":
+		if e.ComplexityRoot.OpenRequirement.Comments == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OpenRequirement.Comments(childComplexity), true
+	case "OpenRequirement.dueAt":
+		if e.ComplexityRoot.OpenRequirement.DueAt == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OpenRequirement.DueAt(childComplexity), true
+	case "OpenRequirement.fastest":
+		if e.ComplexityRoot.OpenRequirement.Fastest == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OpenRequirement.Fastest(childComplexity), true
+	case "OpenRequirement.lacking":
+		if e.ComplexityRoot.OpenRequirement.Lacking == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OpenRequirement.Lacking(childComplexity), true
+	case "OpenRequirement.overdue":
+		if e.ComplexityRoot.OpenRequirement.Overdue == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OpenRequirement.Overdue(childComplexity), true
+	case "OpenRequirement.waiting":
+		if e.ComplexityRoot.OpenRequirement.Waiting == nil {
+			break
+		}
+
+		return e.ComplexityRoot.OpenRequirement.Waiting(childComplexity), true
+
 	case "Organisation.id":
 		if e.ComplexityRoot.Organisation.ID == nil {
 			break
@@ -6577,72 +6622,36 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 
 		return e.ComplexityRoot.RequestSheet.Workflow(childComplexity), true
 
-	case "Requirement.abstentions":
-		if e.ComplexityRoot.Requirement.Abstentions == nil {
-			break
-		}
-
-		return e.ComplexityRoot.Requirement.Abstentions(childComplexity), true
-	case "Requirement.approvals":
-		if e.ComplexityRoot.Requirement.Approvals == nil {
-			break
-		}
-
-		return e.ComplexityRoot.Requirement.Approvals(childComplexity), true
 	case "Requirement.condition":
 		if e.ComplexityRoot.Requirement.Condition == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Requirement.Condition(childComplexity), true
-	case "Requirement.dueAt":
-		if e.ComplexityRoot.Requirement.DueAt == nil {
-			break
-		}
-
-		return e.ComplexityRoot.Requirement.DueAt(childComplexity), true
 	case "Requirement.excluded":
 		if e.ComplexityRoot.Requirement.Excluded == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Requirement.Excluded(childComplexity), true
-	case "Requirement.fastest":
-		if e.ComplexityRoot.Requirement.Fastest == nil {
-			break
-		}
-
-		return e.ComplexityRoot.Requirement.Fastest(childComplexity), true
 	case "Requirement.kind":
 		if e.ComplexityRoot.Requirement.Kind == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Requirement.Kind(childComplexity), true
-	case "Requirement.lacking":
-		if e.ComplexityRoot.Requirement.Lacking == nil {
-			break
-		}
-
-		return e.ComplexityRoot.Requirement.Lacking(childComplexity), true
 	case "Requirement.number":
 		if e.ComplexityRoot.Requirement.Number == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Requirement.Number(childComplexity), true
-	case "Requirement.openComments":
-		if e.ComplexityRoot.Requirement.OpenComments == nil {
+	case "Requirement.open":
+		if e.ComplexityRoot.Requirement.Open == nil {
 			break
 		}
 
-		return e.ComplexityRoot.Requirement.OpenComments(childComplexity), true
-	case "Requirement.overdue":
-		if e.ComplexityRoot.Requirement.Overdue == nil {
-			break
-		}
-
-		return e.ComplexityRoot.Requirement.Overdue(childComplexity), true
+		return e.ComplexityRoot.Requirement.Open(childComplexity), true
 	case "Requirement.parent":
 		if e.ComplexityRoot.Requirement.Parent == nil {
 			break
@@ -6655,12 +6664,6 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Requirement.Progress(childComplexity), true
-	case "Requirement.rejections":
-		if e.ComplexityRoot.Requirement.Rejections == nil {
-			break
-		}
-
-		return e.ComplexityRoot.Requirement.Rejections(childComplexity), true
 	case "Requirement.rule":
 		if e.ComplexityRoot.Requirement.Rule == nil {
 			break
@@ -6673,18 +6676,18 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Requirement.Step(childComplexity), true
+	case "Requirement.tally":
+		if e.ComplexityRoot.Requirement.Tally == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Requirement.Tally(childComplexity), true
 	case "Requirement.title":
 		if e.ComplexityRoot.Requirement.Title == nil {
 			break
 		}
 
 		return e.ComplexityRoot.Requirement.Title(childComplexity), true
-	case "Requirement.waiting":
-		if e.ComplexityRoot.Requirement.Waiting == nil {
-			break
-		}
-
-		return e.ComplexityRoot.Requirement.Waiting(childComplexity), true
 
 	case "RetireWorkflowPayload.userErrors":
 		if e.ComplexityRoot.RetireWorkflowPayload.UserErrors == nil {
@@ -7463,6 +7466,25 @@ func (e *executableSchema) Complexity(ctx context.Context, typeName, field strin
 		}
 
 		return e.ComplexityRoot.Subscription.RepairTicketChanged(childComplexity), true
+
+	case "Tally.abstentions":
+		if e.ComplexityRoot.Tally.Abstentions == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tally.Abstentions(childComplexity), true
+	case "Tally.approvals":
+		if e.ComplexityRoot.Tally.Approvals == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tally.Approvals(childComplexity), true
+	case "Tally.rejections":
+		if e.ComplexityRoot.Tally.Rejections == nil {
+			break
+		}
+
+		return e.ComplexityRoot.Tally.Rejections(childComplexity), true
 
 	case "Task.dueAt":
 		if e.ComplexityRoot.Task.DueAt == nil {
@@ -11905,11 +11927,23 @@ type Requirement {
   condition: Text
   "What passes the step, in words."
   rule: Text
-  "Weight of the approvals that count."
+  tally: Tally!
+  "Who may not decide it, and by which rule."
+  excluded: [Excluded!]!
+  "What it waits for; null = nobody is asked now."
+  open: OpenRequirement
+}
+
+"The weight of the votes that count."
+type Tally {
   approvals: Int!
   rejections: Int!
   "Said or by silence."
   abstentions: Int!
+}
+
+"What an open step waits for."
+type OpenRequirement {
   "Approving weight that is still needed, at least."
   lacking: Int!
   "Whose answer is awaited."
@@ -11917,9 +11951,7 @@ type Requirement {
   "The fewest tasks whose approval passes the step, if nobody says no."
   fastest: [ID!]!
   "Numbers of the remarks that are to be resolved first."
-  openComments: [Int!]!
-  "Who may not decide it, and by which rule."
-  excluded: [Excluded!]!
+  comments: [Int!]!
   dueAt: Time
   overdue: Boolean!
 }
@@ -13861,6 +13893,24 @@ func (ec *executionContext) childFields_Occurrence(ctx context.Context, field gr
 	return nil, fmt.Errorf("no field named %q was found under type Occurrence", field.Name)
 }
 
+func (ec *executionContext) childFields_OpenRequirement(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "lacking":
+		return ec.fieldContext_OpenRequirement_lacking(ctx, field)
+	case "waiting":
+		return ec.fieldContext_OpenRequirement_waiting(ctx, field)
+	case "fastest":
+		return ec.fieldContext_OpenRequirement_fastest(ctx, field)
+	case "comments":
+		return ec.fieldContext_OpenRequirement_comments(ctx, field)
+	case "dueAt":
+		return ec.fieldContext_OpenRequirement_dueAt(ctx, field)
+	case "overdue":
+		return ec.fieldContext_OpenRequirement_overdue(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type OpenRequirement", field.Name)
+}
+
 func (ec *executionContext) childFields_Organisation(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
 	switch field.Name {
 	case "id":
@@ -14551,26 +14601,12 @@ func (ec *executionContext) childFields_Requirement(ctx context.Context, field g
 		return ec.fieldContext_Requirement_condition(ctx, field)
 	case "rule":
 		return ec.fieldContext_Requirement_rule(ctx, field)
-	case "approvals":
-		return ec.fieldContext_Requirement_approvals(ctx, field)
-	case "rejections":
-		return ec.fieldContext_Requirement_rejections(ctx, field)
-	case "abstentions":
-		return ec.fieldContext_Requirement_abstentions(ctx, field)
-	case "lacking":
-		return ec.fieldContext_Requirement_lacking(ctx, field)
-	case "waiting":
-		return ec.fieldContext_Requirement_waiting(ctx, field)
-	case "fastest":
-		return ec.fieldContext_Requirement_fastest(ctx, field)
-	case "openComments":
-		return ec.fieldContext_Requirement_openComments(ctx, field)
+	case "tally":
+		return ec.fieldContext_Requirement_tally(ctx, field)
 	case "excluded":
 		return ec.fieldContext_Requirement_excluded(ctx, field)
-	case "dueAt":
-		return ec.fieldContext_Requirement_dueAt(ctx, field)
-	case "overdue":
-		return ec.fieldContext_Requirement_overdue(ctx, field)
+	case "open":
+		return ec.fieldContext_Requirement_open(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type Requirement", field.Name)
 }
@@ -14949,6 +14985,18 @@ func (ec *executionContext) childFields_SubmitRepairPayload(ctx context.Context,
 		return ec.fieldContext_SubmitRepairPayload_userErrors(ctx, field)
 	}
 	return nil, fmt.Errorf("no field named %q was found under type SubmitRepairPayload", field.Name)
+}
+
+func (ec *executionContext) childFields_Tally(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {
+	switch field.Name {
+	case "approvals":
+		return ec.fieldContext_Tally_approvals(ctx, field)
+	case "rejections":
+		return ec.fieldContext_Tally_rejections(ctx, field)
+	case "abstentions":
+		return ec.fieldContext_Tally_abstentions(ctx, field)
+	}
+	return nil, fmt.Errorf("no field named %q was found under type Tally", field.Name)
 }
 
 func (ec *executionContext) childFields_Task(ctx context.Context, field graphql.CollectedField) (*graphql.FieldContext, error) {

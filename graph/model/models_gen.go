@@ -1265,6 +1265,20 @@ type Occurrence struct {
 	Request *string `json:"request,omitempty"`
 }
 
+// What an open step waits for.
+type OpenRequirement struct {
+	// Approving weight that is still needed, at least.
+	Lacking int `json:"lacking"`
+	// Whose answer is awaited.
+	Waiting []Awaited `json:"waiting"`
+	// The fewest tasks whose approval passes the step, if nobody says no.
+	Fastest []string `json:"fastest"`
+	// Numbers of the remarks that are to be resolved first.
+	Comments []int      `json:"comments"`
+	DueAt    *time.Time `json:"dueAt,omitempty"`
+	Overdue  bool       `json:"overdue"`
+}
+
 // A sponsor or partner outside.
 type Organisation struct {
 	ID   string           `json:"id"`
@@ -1801,24 +1815,12 @@ type Requirement struct {
 	// When the branch is taken, in words.
 	Condition *Text `json:"condition,omitempty"`
 	// What passes the step, in words.
-	Rule *Text `json:"rule,omitempty"`
-	// Weight of the approvals that count.
-	Approvals  int `json:"approvals"`
-	Rejections int `json:"rejections"`
-	// Said or by silence.
-	Abstentions int `json:"abstentions"`
-	// Approving weight that is still needed, at least.
-	Lacking int `json:"lacking"`
-	// Whose answer is awaited.
-	Waiting []Awaited `json:"waiting"`
-	// The fewest tasks whose approval passes the step, if nobody says no.
-	Fastest []string `json:"fastest"`
-	// Numbers of the remarks that are to be resolved first.
-	OpenComments []int `json:"openComments"`
+	Rule  *Text `json:"rule,omitempty"`
+	Tally Tally `json:"tally"`
 	// Who may not decide it, and by which rule.
 	Excluded []Excluded `json:"excluded"`
-	DueAt    *time.Time `json:"dueAt,omitempty"`
-	Overdue  bool       `json:"overdue"`
+	// What it waits for; null = nobody is asked now.
+	Open *OpenRequirement `json:"open,omitempty"`
 }
 
 type ResendDeliveryInput struct {
@@ -2319,6 +2321,14 @@ type SubmitRequestInput struct {
 }
 
 type Subscription struct {
+}
+
+// The weight of the votes that count.
+type Tally struct {
+	Approvals  int `json:"approvals"`
+	Rejections int `json:"rejections"`
+	// Said or by silence.
+	Abstentions int `json:"abstentions"`
 }
 
 // One person asked in one step.
