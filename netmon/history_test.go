@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +20,8 @@ import (
 	"kelian/netmon/history"
 	"kelian/netmon/judge"
 	"kelian/org"
+
+	"github.com/uptrace/bun"
 )
 
 var shanghai = func() *time.Location {
@@ -70,6 +73,7 @@ func newPast(t *testing.T, db *store.DB, hosts int) *past {
 func (p *past) sweep(from, to time.Time, every int64) {
 	p.t.Helper()
 	rng := rand.New(rand.NewPCG(uint64(from.Unix()), 7))
+	var rows []written
 	for e := from.Unix(); e < to.Unix(); e += every {
 		for shard := 0; shard*4 < len(p.numbers); shard++ {
 			seen := map[int64][]judge.Attempt{}
@@ -81,22 +85,47 @@ func (p *past) sweep(from, to time.Time, every int64) {
 				seen[n] = []judge.Attempt{a}
 				p.exact[n] = append(p.exact[n], sample{time.Unix(e, 0), a.RTT})
 			}
-			p.round("main", shard, e, true, seen)
+			rows = append(rows, newRound("main", shard, e, true, seen))
+		}
+	}
+	p.write(rows...)
+}
+
+// written is a round as it is stored.
+type written struct {
+	bun.BaseModel `bun:"table:round"`
+
+	Vantage                                               string
+	Shard                                                 int
+	Epoch                                                 int64
+	Owner                                                 string
+	Healthy                                               bool
+	Fault, Mode                                           string
+	Sent, Received, Lost, Drops, Dropped, BeganMs, TookMs int
+	Payload                                               []byte
+	At                                                    time.Time
+}
+
+func newRound(vantage string, shard int, epoch int64, healthy bool, seen map[int64][]judge.Attempt) written {
+	r := written{Vantage: vantage, Shard: shard, Epoch: epoch, Owner: "x", Healthy: healthy, Mode: "raw", Payload: netmon.EncodeRound(seen), At: time.Unix(epoch, 0).UTC()}
+	if !healthy {
+		r.Fault = "DROPS"
+	}
+	return r
+}
+
+func (p *past) write(rows ...written) {
+	p.t.Helper()
+	for chunk := range slices.Chunk(rows, 500) {
+		if _, err := p.db.Bun().NewInsert().Model(&chunk).Exec(bg); err != nil {
+			p.t.Fatal(err)
 		}
 	}
 }
 
 func (p *past) round(vantage string, shard int, epoch int64, healthy bool, seen map[int64][]judge.Attempt) {
 	p.t.Helper()
-	fault := ""
-	if !healthy {
-		fault = "DROPS"
-	}
-	_, err := p.db.Bun().NewRaw(`INSERT INTO round (vantage, shard, epoch, owner, healthy, fault, mode, sent, received, lost, drops, dropped, began_ms, took_ms, payload, at)
-		VALUES (?, ?, ?, 'x', ?, ?, 'raw', 0, 0, 0, 0, 0, 0, 0, ?, ?)`, vantage, shard, epoch, healthy, fault, netmon.EncodeRound(seen), time.Unix(epoch, 0).UTC()).Exec(bg)
-	if err != nil {
-		p.t.Fatal(err)
-	}
+	p.write(newRound(vantage, shard, epoch, healthy, seen))
 }
 
 func (p *past) historian() *netmon.Historian {

@@ -143,14 +143,11 @@ func TestChartOfAMonthReadsItsHours(t *testing.T) {
 		p.clock.Advance(10 * time.Minute)
 		var f history.Figures
 		f.Add(history.Sample{Asked: true, Attempts: []judge.Attempt{{Outcome: judge.Reply, RTT: time.Millisecond}}})
-		for n := range int64(4) { // three more checks, 40 days
-			for h := range int64(40 * 24) {
-				_, err := db.Bun().NewRaw(`INSERT INTO history_hour (number, vantage, hour, rounds, samples, lost, failed, missing, low_ns, high_ns, sketch)
-					VALUES (?, 'main', ?, 1, 1, 0, 0, 0, 1000000, 1000000, ?)`, p.numbers[0]+n, now.Unix()/3600*3600-3600*(h+1), f.Row().Sketch).Exec(bg)
-				if err != nil {
-					t.Fatal(err)
-				}
-			}
+		hours := `WITH RECURSIVE h(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM h WHERE n < 960), c(n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM c WHERE n < 3)
+			INSERT INTO history_hour (number, vantage, hour, rounds, samples, lost, failed, missing, low_ns, high_ns, sketch)
+			SELECT ? + c.n, 'main', ? - 3600 * h.n, 1, 1, 0, 0, 0, 1000000, 1000000, ? FROM h, c` // four checks, 40 days
+		if _, err := db.Bun().NewRaw(hours, p.numbers[0], now.Unix()/3600*3600, f.Row().Sketch).Exec(bg); err != nil {
+			t.Fatal(err)
 		}
 		p.transpose(now.Add(10 * time.Minute))
 		got, err := p.svc.Charts(bg, org.System(), look(now.Add(-30*24*time.Hour), now), 720, p.checks...)

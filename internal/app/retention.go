@@ -79,7 +79,7 @@ var Kept = map[string]string{
 	"organisation": record, "sponsor_contact": record,
 	"unit": settings, "seat": settings, "portfolio": settings, "liaison": settings, "setting": settings, "recurrence": settings,
 	"item": settings, "place": settings, "course": settings, "workload": settings,
-	"webhook": settings, "host": settings, "host_building": settings, "host_need": settings, "host_check": settings, "check_memory": "one row per check, overwritten",
+	"webhook": settings, "host": settings, "host_building": settings, "host_need": settings, "host_check": settings, "objective": settings, "check_memory": "one row per check, overwritten",
 	"counter": "one row per series of numbers and year", "vantage": "one row per place that probes",
 	"migration": "one row per change of the schema", "migration_lock": "one row while the schema changes",
 	"shard_claim": "one row per shard, overwritten", "judge_state": "one row, overwritten",

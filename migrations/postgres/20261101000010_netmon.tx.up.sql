@@ -182,6 +182,21 @@ CREATE TABLE history_mark (
     PRIMARY KEY (span, start, vantage)
 );
 --bun:split
+CREATE TABLE objective (
+    id uuid PRIMARY KEY,
+    host uuid UNIQUE REFERENCES host (id),
+    building text NOT NULL,
+    key text COLLATE "C" NOT NULL CHECK (length(key) <= 80),
+    target integer NOT NULL CHECK (target BETWEEN 500000 AND 999999),
+    created_at timestamptz NOT NULL,
+    by_person uuid REFERENCES person (id),
+    CHECK ((host IS NULL) = (key <> ''))
+);
+--bun:split
+CREATE UNIQUE INDEX objective_key ON objective (key) WHERE host IS NULL;
+--bun:split
+CREATE INDEX objective_by ON objective (by_person) WHERE by_person IS NOT NULL;
+--bun:split
 CREATE TABLE judge_state (
     name text COLLATE "C" PRIMARY KEY,
     epoch bigint NOT NULL,

@@ -180,6 +180,21 @@ CREATE TABLE history_mark (
     PRIMARY KEY (span, start, vantage)
 );
 --bun:split
+CREATE TABLE objective (
+    id TEXT PRIMARY KEY,
+    host TEXT UNIQUE REFERENCES host (id),
+    building TEXT NOT NULL,
+    key TEXT NOT NULL CHECK (length(key) <= 80),
+    target INTEGER NOT NULL CHECK (target BETWEEN 500000 AND 999999),
+    created_at TIMESTAMP NOT NULL,
+    by_person TEXT REFERENCES person (id),
+    CHECK ((host IS NULL) = (key <> ''))
+);
+--bun:split
+CREATE UNIQUE INDEX objective_key ON objective (key) WHERE host IS NULL;
+--bun:split
+CREATE INDEX objective_by ON objective (by_person) WHERE by_person IS NOT NULL;
+--bun:split
 CREATE TABLE judge_state (
     name TEXT PRIMARY KEY,
     epoch INTEGER NOT NULL,
