@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"kelian/internal/fault"
+
+	"golang.org/x/net/publicsuffix"
 )
 
 // readGatus reads the endpoints of a configuration of Gatus.
@@ -103,7 +105,12 @@ func (g *gather) gatus(e gatusEndpoint) {
 		case m[1] == "CERTIFICATE_EXPIRATION" && c.Kind == HTTP && u.Scheme == "https":
 			g.add(host, e.Name, nil, CheckInput{Kind: TLS, Target: net.JoinHostPort(host, portOf(u)), Seconds: daily})
 		case m[1] == "DOMAIN_EXPIRATION":
-			g.add(host, e.Name, nil, CheckInput{Kind: Domain, Target: host, Seconds: daily})
+			registered, err := publicsuffix.EffectiveTLDPlusOne(host)
+			if err != nil { // a name that nobody can register
+				g.l.note("检测项“%s”的域名 %s 不是注册来的，没有导入到期检测", "the endpoint “%s” asks for the end of %s, which nobody registers: not taken over", e.Name, host)
+				continue
+			}
+			g.add(host, e.Name, nil, CheckInput{Kind: Domain, Target: registered, Seconds: daily})
 		}
 	}
 }

@@ -267,7 +267,7 @@ endpoints:
     group: core
     url: "https://www.example.edu/health"
     interval: 5m
-    conditions: ["[STATUS] == 200", "[BODY] == pat(*UP*)", "[CERTIFICATE_EXPIRATION] > 240h", "[RESPONSE_TIME] < 150"]
+    conditions: ["[STATUS] == 200", "[BODY] == pat(*UP*)", "[CERTIFICATE_EXPIRATION] > 240h", "[DOMAIN_EXPIRATION] > 720h", "[RESPONSE_TIME] < 150"]
   - name: resolver
     url: "10.3.0.53"
     interval: 30s
@@ -279,7 +279,7 @@ endpoints:
   - name: ssh
     url: "ssh://10.3.0.9:22"
     conditions: ["[CONNECTED] == true"]
-`, 2, "front-end||core|HTTP https://www.example.edu/health 300, TLS www.example.edu:443 86400", "resolver|10.3.0.53||DNS dns://10.3.0.53/example.edu?type=A 30", "ping|10.3.0.9||ICMP  60")
+`, 2, "front-end||core|HTTP https://www.example.edu/health 300, TLS www.example.edu:443 86400, DOMAIN example.edu 86400", "resolver|10.3.0.53||DNS dns://10.3.0.53/example.edu?type=A 30", "ping|10.3.0.9||ICMP  60")
 	read(netmon.FormatPrometheus, `[{"targets":["https://www.example.edu","10.3.0.1:9100","10.3.0.2"],"labels":{"job":"blackbox"}},{"targets":["10.3.0.4"],"labels":{"module":"icmp","name":"出口"}},{"targets":["10.3.0.5:53"],"labels":{"__param_module":"dns_udp"}}]`, 1,
 		"https://www.example.edu||job=blackbox|HTTP https://www.example.edu 0", "10.3.0.1:9100|10.3.0.1|job=blackbox|TCP 10.3.0.1:9100 0", "10.3.0.2|10.3.0.2|job=blackbox|ICMP  0", "出口|10.3.0.4||ICMP  0")
 	l = read(netmon.FormatCSV, "\ufeffname_zh,address,needs,checks,labels\n核心,10.3.0.1,,ICMP,机房\n接入,10.3.0.2,核心;10.3.0.8|10.3.0.9,ICMP 30;TCP 10.3.0.2:22 60,\n", 0, "核心|10.3.0.1|机房|ICMP  0", "接入|10.3.0.2||ICMP  30, TCP 10.3.0.2:22 60")

@@ -344,7 +344,7 @@ func TestCutConnectionHearsNothing(t *testing.T) {
 	defer s.Close()
 	ch := probe.NewChecker(probe.CheckerOptions{Policy: open127(), Wrap: cut.Wrap})
 	r, err := ch.HTTP(context.Background(), probe.HTTPSpec{URL: s.URL, Timeout: 100 * time.Millisecond})
-	if err != nil || r.State != probe.Lost || r.Phases.Total < 100*time.Millisecond {
+	if err != nil || r.State != probe.Lost || r.Phases.Total < 90*time.Millisecond { // the time allowed begins a moment before the phases
 		t.Fatalf("%s after %v, %v", r.State, r.Phases.Total, err)
 	}
 }
