@@ -122,7 +122,7 @@ func (c client) mutate(name, selection string, in input) (answer, []userError) {
 }
 
 // keyless mutations carry a secret and are never replayed.
-var keyless = map[string]bool{"signIn": true, "confirmPassword": true, "revealContact": true, "pingHost": true}
+var keyless = map[string]bool{"signIn": true, "confirmPassword": true, "revealContact": true, "pingHost": true, "createWebhook": true, "rotateWebhookSecret": true}
 
 // do runs a mutation that has to succeed and reads its payload.
 func (c client) do(into any, name, selection string, in input) {

@@ -108,7 +108,7 @@ func open(t *testing.T, s shape) *world {
 // settings of one process: addresses of its own.
 func (w *world) settings(t testing.TB) config.Config {
 	v, err := config.Read(config.Flags{DataDir: t.TempDir(), SecretKey: hex.EncodeToString(testkit.Key), Listen: freePort(t), AdminListen: freePort(t),
-		AllowHTTP: "true", ProbeNets: "127.77.0.0/16", MailHost: w.sink.Host(), MailPort: fmt.Sprint(w.sink.Port()), MailTLS: "none",
+		AllowHTTP: "true", ProbeNets: "127.77.0.0/16", WebhookNets: "127.0.0.0/8", MailHost: w.sink.Host(), MailPort: fmt.Sprint(w.sink.Port()), MailTLS: "none",
 		MailFrom: "kelian@kelian.example", LogLevel: "debug"}, func(string) (string, bool) { return "", false }, nil)
 	if err != nil {
 		t.Fatal(err)
