@@ -70,6 +70,9 @@ var enumSources = map[string]enumSource{
 	"WorkflowArea":  {constants: "workflow.Area"},
 	"ChangeKind":    {constants: "workflow.Edit"},
 
+	"RequirementKind": {constants: "workflow/flow.BlockKind"},
+	"Progress":        {constants: "workflow/flow.Progress"},
+
 	"DateShift":       {constants: "workflow.Shift"},
 	"RecurrenceState": {constants: "workflow.RecurrenceState"},
 	"RecurrenceAct":   {constants: "workflow.RecurrenceAct"},
