@@ -118,6 +118,16 @@ func (s *Service) HostsByID(ctx context.Context, actor org.Actor, ids ...id.ID) 
 	})
 }
 
+// HostOfCheck reads the host that has a check; none when it is gone.
+func (s *Service) HostOfCheck(ctx context.Context, actor org.Actor, check id.ID) ([]HostView, error) {
+	return s.hosts(ctx, actor, func(t *topology) []*node {
+		if c := t.checks[check.String()]; c != nil {
+			return []*node{c.host}
+		}
+		return nil
+	})
+}
+
 func (s *Service) hosts(ctx context.Context, actor org.Actor, which func(*topology) []*node) ([]HostView, error) {
 	judged, err := s.may(ctx, actor, "netmon.read")
 	if err != nil {

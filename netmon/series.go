@@ -96,22 +96,6 @@ func (s *Service) mayLook(ctx context.Context, actor org.Actor, look Look, check
 	return s.now(ctx)
 }
 
-// HostChecks gives the check that speaks for each host, by the host; hosts
-// without one are left out.
-func (s *Service) HostChecks(ctx context.Context, actor org.Actor, hosts ...id.ID) (map[id.ID]id.ID, error) {
-	if _, err := s.may(ctx, actor, "netmon.read"); err != nil {
-		return nil, err
-	}
-	now, err := s.now(ctx)
-	out := map[id.ID]id.ID{}
-	for _, h := range hosts {
-		if err == nil && now.topo.graph.Reachability(h.String()) != "" {
-			out[h] = parsed(now.topo.graph.Reachability(h.String()))
-		}
-	}
-	return out, err
-}
-
 // Charts reads a series of at most points points for each check, for loaders.
 // Points are as fine as the history allows: of samples for up to BlocksKept,
 // of hours for up to HoursKept, of days beyond.

@@ -3,7 +3,6 @@ package webhook
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"io"
 	"net"
@@ -84,6 +83,8 @@ func answered(res *http.Response, now time.Time) outcome {
 	raw, _ := io.ReadAll(io.LimitReader(res.Body, answerRead))
 	out := outcome{code: res.StatusCode, answer: snippet(raw)}
 	switch {
+	case out.code < 100: // no status of RFC 9110
+		return outcome{reason: reasonConnect}
 	case out.code >= 200 && out.code < 300:
 		return out
 	case out.code >= 300 && out.code < 400:
@@ -116,15 +117,14 @@ func why(err error, wrote bool) string {
 	var dns *net.DNSError
 	var cert *tls.CertificateVerificationError
 	var record tls.RecordHeaderError
-	var alert tls.AlertError
-	var host x509.HostnameError
+	var op *net.OpError // crypto/tls wraps alerts in one, theirs and ours
 	_, refused := fault.As(err)
 	switch {
 	case refused:
 		return reasonBlocked
 	case errors.As(err, &dns) && !dns.IsTimeout:
 		return reasonDNS
-	case errors.As(err, &cert), errors.As(err, &record), errors.As(err, &alert), errors.As(err, &host):
+	case errors.As(err, &cert), errors.As(err, &record), errors.As(err, &op) && (op.Op == "remote error" || op.Op == "local error"):
 		return reasonTLS
 	case wrote:
 		return reasonUnknown

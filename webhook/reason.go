@@ -4,7 +4,7 @@ import "strconv"
 
 // Why a post failed.
 const (
-	reasonTimeout  = "TIMEOUT"    // no connection, or no answer within Timeout
+	reasonTimeout  = "TIMEOUT"    // no connection within Timeout
 	reasonConnect  = "CONNECTION" // refused, unreachable, or cut off
 	reasonDNS      = "DNS"
 	reasonTLS      = "TLS"
@@ -19,7 +19,7 @@ var reasons = map[string][2]string{
 	reasonTimeout:  {"15 秒内没有连上", "no connection within 15 seconds"},
 	reasonConnect:  {"连接不上对方服务器", "the server cannot be reached"},
 	reasonDNS:      {"域名解析失败", "the name does not resolve"},
-	reasonTLS:      {"对方的 TLS 证书无效", "the server's TLS certificate is not valid"},
+	reasonTLS:      {"TLS 握手失败或对方证书无效", "the TLS handshake failed, or the server's certificate is not valid"},
 	reasonBlocked:  {"该地址不是公网地址，也不在 KELIAN_WEBHOOK_NETS 里", "the address is not public and not inside KELIAN_WEBHOOK_NETS"},
 	reasonRedirect: {"对方要求跳转；请把网址改成最终地址", "it answered with a redirect; give the address it leads to"},
 	reasonStatus:   {"对方没有回 2xx", "it did not answer with 2xx"},

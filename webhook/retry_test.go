@@ -192,29 +192,14 @@ func TestAPostThatWasNotRecordedGoesAgainUnderTheSameID(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		w := newWorld(t, db)
 		h, _ := w.hook("request.opened")
-		w.happens(id.New(), 1, "request.opened", "OPEN")
-		rows, err := outbox.Claim(bg, db, outbox.QueueDefault, w.clock.Now())
-		if err != nil || len(rows) != 1 {
-			t.Fatal(rows, err)
-		}
-		d, err := outbox.Load(bg, db, rows[0].ID, rows[0].Attempt)
-		if err == nil {
-			err = w.handlers[topic](bg, d)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.take()
+		w.abandoned()
 		w.happens(id.New(), 1, "request.opened", "OPEN") // it wakes the lane
 		w.pass(20*time.Second, 10*time.Second)
 		if len(w.posts) != 0 {
 			t.Fatal("the lane was not held")
 		}
 		// The process that held it is gone and its lease is over.
-		mk.InTx(t, db, func(_ context.Context, tx *store.Tx) error {
-			tx.QueueSQL(`UPDATE webhook SET lease_until = ?`, db.Ago(time.Second))
-			return nil
-		})
+		w.expire()
 		w.pass(time.Minute, 10*time.Second)
 		log := w.log(h)
 		if len(w.posts) != 2 || len(log) != 2 {
@@ -260,4 +245,53 @@ func (c *lastMoment) Now() time.Time {
 		panic("killed")
 	}
 	return c.Clock.Now()
+}
+
+// abandoned is an event whose post a process began and did not live to record.
+func (w *world) abandoned() {
+	w.t.Helper()
+	w.happens(id.New(), 1, "request.opened", "OPEN")
+	rows, err := outbox.Claim(bg, w.db, outbox.QueueDefault, w.clock.Now())
+	if err != nil || len(rows) != 1 {
+		w.t.Fatal(rows, err)
+	}
+	d, err := outbox.Load(bg, w.db, rows[0].ID, rows[0].Attempt)
+	if err == nil {
+		err = w.handlers[topic](bg, d)
+	}
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.take()
+}
+
+// expire ends the lease of the process that is gone.
+func (w *world) expire() {
+	w.t.Helper()
+	mk.InTx(w.t, w.db, func(_ context.Context, tx *store.Tx) error {
+		tx.QueueSQL(`UPDATE webhook SET lease_until = ?`, w.db.Ago(time.Second))
+		return nil
+	})
+}
+
+// A post that kills whoever makes it is not tried for ever, and does not hold
+// up those behind it.
+func TestAPostThatIsNeverRecordedIsDeadAfterADay(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		w := newWorld(t, db)
+		h, _ := w.hook("request.opened")
+		w.abandoned()
+		w.expire()
+		w.clock.Advance(webhook.RetryFor + time.Minute)
+		w.happens(id.New(), 1, "request.opened", "OPEN")
+		w.pass(time.Minute, 10*time.Second)
+		log := w.log(h)
+		if len(w.posts) != 1 || len(log) != 2 || log[0].State != webhook.Sent || w.posts[0].id != log[0].ID.TypeID("whd") {
+			t.Fatalf("%d posts; the log has %+v", len(w.posts), log)
+		}
+		if d := log[1]; d.State != webhook.Failed || d.Attempt != 1 || d.PossibleDuplicate != 1 || d.Reason != "UNKNOWN" {
+			t.Fatalf("the log has %+v", d)
+		}
+		w.idle()
+	})
 }

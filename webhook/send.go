@@ -134,6 +134,12 @@ func (s *Service) take(ctx context.Context, d outbox.Delivery, hook id.ID) (*tak
 		if due.State == Sending {
 			due.PossibleDuplicate++ // taken and never recorded: it may have arrived
 		}
+		if due.State == Sending && !now.Before(due.RetryUntil) {
+			tx.QueueSQL(`UPDATE webhook_delivery SET state = 'failed', reason = ?, possible_duplicate = ? WHERE id = ?`, reasonUnknown, due.PossibleDuplicate, due.ID)
+			tx.QueueSQL(`UPDATE webhook SET sending = NULL, lease_until = NULL WHERE id = ?`, hook)
+			laneAt(tx, hook, now)
+			return struct{}{}, nil
+		}
 		due.Attempt++
 		tx.QueueSQL(`UPDATE webhook_delivery SET state = 'sending', attempt = ?, possible_duplicate = ?, tried_at = ? WHERE id = ?`,
 			due.Attempt, due.PossibleDuplicate, now, due.ID)

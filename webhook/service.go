@@ -95,8 +95,13 @@ func (s *Service) Update(ctx context.Context, actor org.Actor, in UpdateInput) e
 	now := s.clock.Now()
 	cmd := store.FromClient(s.db, actor.Person, "updateWebhook", in.IdempotencyKey, in)
 	_, err := onHook(ctx, s, actor, cmd, in.Webhook, now, func(_ context.Context, tx *store.Tx, actor org.Actor, h *Hook) (id.ID, error) {
+		was := h.URL
 		if err := s.fill(h, in.URL, in.Description, in.Events); err != nil {
 			return h.ID, err
+		}
+		if h.URL != was && h.Enabled() { // what the old address failed at is not the new one's
+			h.FailingSince, h.PauseUntil = time.Time{}, time.Time{}
+			laneAt(tx, h.ID, time.Time{})
 		}
 		if in.Enabled != nil && *in.Enabled != h.Enabled() {
 			if *in.Enabled {

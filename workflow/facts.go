@@ -1,7 +1,6 @@
 package workflow
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -119,8 +118,11 @@ func (t *thread) askDesk(r *store.Reads) func() (map[string]flow.JSON, error) {
 		}
 	}
 	return func() (map[string]flow.JSON, error) {
-		if err := cmp.Or(files(), once()); err != nil {
+		if err := files(); err != nil {
 			return nil, err
+		}
+		if problems := once(); len(problems) > 0 {
+			return nil, formInvalid(problems)
 		}
 		var out map[string]flow.JSON
 		add := func(name string, v any) (err error) {

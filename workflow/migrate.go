@@ -201,9 +201,7 @@ func (t *thread) askMigration(r *store.Reads, to *Definition, steps map[string]s
 		if err != nil {
 			return cmd, flow.Facts{}, nil, err
 		}
-		if taken, refused := fault.As(once()); refused {
-			unfit = append(unfit, taken.Detail.(*FormProblems).Errors...)
-		}
+		unfit = append(unfit, once()...)
 		facts, _, err := ask()
 		facts.Held, facts.Seed = held(), t.row.Head
 		return cmd, facts, unfit, err

@@ -58,12 +58,12 @@ func (t *thread) claimsOf(fields []string) (list []claim, places []string) {
 	return list, places
 }
 
-// askOnce refuses a form just filled in that holds a value of another request;
-// its number is told to those who may read it.
-func (t *thread) askOnce(r *store.Reads) func() error {
+// askOnce finds what a form just filled in holds of another request; its number
+// is told to those who may read it.
+func (t *thread) askOnce(r *store.Reads) func() []FieldError {
 	list, places := t.claims()
 	if len(list) == 0 {
-		return func() error { return nil }
+		return func() []FieldError { return nil }
 	}
 	values, mine := make([]string, len(list)), []id.ID{t.row.ID}
 	for i, c := range list {
@@ -77,28 +77,21 @@ func (t *thread) askOnce(r *store.Reads) func() error {
 	const others = ` FROM used_once WHERE definition = ? AND value IN (?) AND request_id NOT IN (?)`
 	r.SQL(&held, `SELECT *`+others, t.row.Definition, bun.List(values), bun.List(mine))
 	r.SQL(&holders, `SELECT * FROM request WHERE id IN (SELECT request_id`+others+`)`, t.row.Definition, bun.List(values), bun.List(mine))
-	return func() error {
-		var problems []FieldError
+	return func() (problems []FieldError) {
 		for i, c := range list {
 			k := slices.IndexFunc(held, func(h claim) bool { return h.Field == c.Field && h.Value == c.Value })
 			if k >= 0 {
 				problems = append(problems, t.usedTwice(places[i], c.Value, t.numberOf(holders, held[k].RequestID)))
 			}
 		}
-		if len(problems) > 0 {
-			return formInvalid(problems)
-		}
-		return nil
+		return problems
 	}
 }
 
 // saveOnce claims the values of a new revision in the place of those of the
 // one before.
 func (t *thread) saveOnce() {
-	if len(t.def.Once) == 0 {
-		return
-	}
-	if t.before.Seq > 0 {
+	if t.before.Seq > 0 { // also where only a version before claimed
 		t.tx.QueueSQL(`DELETE FROM used_once WHERE request_id = ?`, t.row.ID)
 	}
 	list, _ := t.claims()
@@ -120,11 +113,12 @@ func (t *thread) claimAll(list []claim) {
 // moveOnce claims what only the version claims that the request moves to. What
 // its old version claimed it keeps: others were refused because of it.
 func (t *thread) moveOnce(from *Definition) {
-	list, _ := t.claimsOf(slices.Compact(slices.Sorted(slices.Values(slices.Concat(from.Once, t.def.Once)))))
+	fields := slices.Compact(slices.Sorted(slices.Values(slices.Concat(from.Once, t.def.Once))))
+	list, _ := t.claimsOf(fields)
 	if len(list) == 0 {
 		return
 	}
-	t.tx.QueueSQL(`DELETE FROM used_once WHERE request_id = ?`, t.row.ID)
+	t.tx.QueueSQL(`DELETE FROM used_once WHERE request_id = ? AND field IN (?)`, t.row.ID, bun.List(fields))
 	t.claimAll(list)
 }
 

@@ -101,9 +101,7 @@ func (s *Service) Inbox(ctx context.Context, actor org.Actor, page store.Page) (
 			x.Name = *r.Name
 		}
 		if step := d.Flow.Step(r.Step); step != nil {
-			if x.StepTitle = step.Title; r.Within == "" {
-				x.Points = step.Rule.Score
-			}
+			x.StepTitle, x.Points = step.Title, step.Rule.Points(r.Within)
 		}
 		items = append(items, x)
 	}

@@ -167,8 +167,6 @@ func (s *Service) schedule(in RecurrenceInput, n int, last, now time.Time, cal *
 	switch {
 	case !slices.Contains([]Shift{ShiftNone, ShiftBefore, ShiftAfter}, in.Shift):
 		return nil, fault.Input("shift", "shift 应为 NONE、BEFORE 或 AFTER", "shift is NONE, BEFORE or AFTER")
-	case in.Start.IsZero() || in.Start.Sub(now).Abs() > startsWithin:
-		return nil, fault.Refuse("BAD_START", "开始时间应在前后两年之内", "the start lies within two years of today").At("start")
 	}
 	rule, err := recur.Parse(in.Rule, s.Location)
 	if err != nil {
@@ -187,6 +185,15 @@ func (s *Service) schedule(in RecurrenceInput, n int, last, now time.Time, cal *
 	return out, nil
 }
 
+// startable refuses a start that is being entered; one that was entered may grow
+// old.
+func startable(start, now time.Time) error {
+	if start.IsZero() || start.Sub(now).Abs() > startsWithin {
+		return fault.Refuse("BAD_START", "开始时间应在前后两年之内", "the start lies within two years of today").At("start")
+	}
+	return nil
+}
+
 // PreviewRecurrence gives the next n dates of a rule, 1 to 10. Refusals:
 // BAD_RRULE, BAD_START, NO_DATE.
 func (s *Service) PreviewRecurrence(ctx context.Context, actor org.Actor, rule string, start time.Time, shift Shift, n int) ([]Date, error) {
@@ -197,6 +204,9 @@ func (s *Service) PreviewRecurrence(ctx context.Context, actor org.Actor, rule s
 		return nil, fault.Input("first", "一次预览 1–10 个日期", "preview 1 to 10 dates")
 	}
 	now, cal, err := s.now(ctx)
+	if err == nil {
+		err = startable(start, now)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -298,6 +308,11 @@ func (s *Service) order(ctx context.Context, tx *store.Tx, row *recurrenceRow, i
 	}
 	if in.Title = strings.TrimSpace(in.Title); in.Title == "" || len([]rune(in.Title)) > 200 {
 		return fault.Input("title", "请起一个名称，最多 200 字", "give it a name of at most 200 characters")
+	}
+	if row.StartAt.IsZero() || !clock.Cut(in.Start).Equal(row.StartAt) {
+		if err := startable(in.Start, now); err != nil {
+			return err
+		}
 	}
 	dates, err := s.schedule(in, 1, last, now, cal)
 	if err != nil {

@@ -18,7 +18,7 @@ import (
 // The topics of standing orders.
 const (
 	TopicRecurs   = "workflow.recurs"   // {recurrence}, a timer; its handler is OnRecurs
-	TopicOccurred = "workflow.occurred" // {occurrence, definition, title, seat}; a draft waits
+	TopicOccurred = "workflow.occurred" // OccurredPayload; a draft waits
 )
 
 type recursPayload struct {

@@ -225,6 +225,30 @@ func TestAnOrderIsPausedSkippedAndEnded(t *testing.T) {
 	})
 }
 
+// An order goes on for as long as anybody wants: its start may lie years back.
+func TestAnOldOrderIsChangedAndResumed(t *testing.T) {
+	testkit.Each(t, func(t *testing.T, db *store.DB) {
+		f := recurringFed(t, db)
+		in := f.monthly()
+		order := f.order("techhead", in)
+		f.until("2029-12-01 08:00")
+		f.recurs()
+		f.act("techhead", order, workflow.RecurrencePause)
+		f.act("techhead", order, workflow.RecurrenceResume)
+		in.Recurrence, in.Title, in.IdempotencyKey = order, "技术部计划", f.key()
+		if err := f.svc.UpdateRecurrence(bg, by("techhead"), in); err != nil {
+			t.Fatal(err)
+		}
+		if x := f.orderOf("techhead", order); x.Title != "技术部计划" || x.Next == nil || chinese(x.Next.At) != "2029-12-25 08:00" {
+			t.Fatalf("%+v", x)
+		}
+		in.Start, in.IdempotencyKey = moment(t, "2026-11-02 08:00"), f.key()
+		if err := f.svc.UpdateRecurrence(bg, by("techhead"), in); !fault.IsRule(err, "BAD_START") {
+			t.Fatalf("a new start three years ago: %v", err)
+		}
+	})
+}
+
 func TestADateMovesToAWorkingDay(t *testing.T) {
 	testkit.Each(t, func(t *testing.T, db *store.DB) {
 		f := recurringFed(t, db)

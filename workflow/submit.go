@@ -73,6 +73,7 @@ func (s *Service) AskSubmit(ctx context.Context, r *store.Reads, actor org.Actor
 func (s *Service) askSubmit(r *store.Reads, actor org.Actor, definition string, draft id.ID, now time.Time, cal *calendar.Calendar) func(context.Context, *store.Tx, SubmitInput) (Outcome, error) {
 	judged, current, owed, sent := org.AskJudge(r, actor, now), s.askCurrent(r, definition), askOwed(r, definition, now), s.askSending(r, draft)
 	return func(ctx context.Context, tx *store.Tx, in SubmitInput) (Outcome, error) {
+		in.Draft = draft // the one that was judged
 		actor, err := judged()
 		if err != nil {
 			return Outcome{}, err

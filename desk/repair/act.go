@@ -177,7 +177,7 @@ func (a *act) save() Outcome {
 	t := a.t
 	t.Version++
 	a.tx.Queue(a.tx.DB.Bun().NewUpdate().Model(t).WherePK())
-	outbox.Put(a.tx, outbox.Event{Topic: TopicChanged, Aggregate: t.ID, Version: t.Version, Payload: ticketPayload{t.ID}})
+	outbox.Put(a.tx, outbox.Event{Topic: TopicChanged, Aggregate: t.ID, Version: t.Version, Payload: ChangedPayload{t.ID, t.State}})
 	return Outcome{t.ID, t.State, t.Version}
 }
 

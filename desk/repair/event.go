@@ -10,7 +10,7 @@ import (
 // The desk's topics.
 const (
 	TopicOpened     = "repair.ticket.opened"  // {ticket}
-	TopicChanged    = "repair.ticket.changed" // {ticket}
+	TopicChanged    = "repair.ticket.changed" // ChangedPayload
 	TopicOffered    = "repair.offered"        // {ticket, person}
 	TopicUnassigned = "repair.unassigned"     // {ticket, seat}
 	TopicLapsed     = "repair.offer.lapsed"   // {ticket, offer}, a timer
@@ -26,6 +26,12 @@ const (
 	timerClose    = "close"
 	timerPickup   = "pickup"
 )
+
+// ChangedPayload is what TopicChanged carries: the state that the ticket came to.
+type ChangedPayload struct {
+	Ticket id.ID `json:"ticket"`
+	State  State `json:"state"`
+}
 
 type ticketPayload struct {
 	Ticket id.ID `json:"ticket"`

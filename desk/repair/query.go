@@ -8,7 +8,6 @@ import (
 	"kelian/desk/dispatch"
 	"kelian/internal/fault"
 	"kelian/internal/id"
-	"kelian/internal/outbox"
 	"kelian/internal/store"
 	"kelian/org"
 
@@ -277,9 +276,6 @@ func (s *Service) Find(ctx context.Context, actor org.Actor, text string, n int)
 	}
 	return s.views(ctx, actor, tickets, func(t *Ticket) []Role { return rolesOf(actor, t) })
 }
-
-// RefOf is the ticket in links, for those who have its id only.
-func RefOf(ticket id.ID) outbox.Ref { return outbox.Ref{Kind: RefKind, ID: ticket} }
 
 // Brief gives what of a ticket may be said to anybody at all: its number, kind
 // and state. An absent one is fault.Missing.

@@ -93,15 +93,6 @@ func Float[T any](get func(*T) float64) Field[T] { return Value(AppendFloat, get
 // Bool is a Boolean field.
 func Bool[T any](get func(*T) bool) Field[T] { return Value(AppendBool, get) }
 
-// Via writes with one of gqlgen's marshal functions, for custom scalars.
-func Via[V any](marshal func(V) graphql.Marshaler) Append[V] {
-	return func(b []byte, v V) []byte {
-		w := bytes.NewBuffer(b)
-		marshal(v).MarshalGQL(w)
-		return w.Bytes()
-	}
-}
-
 // Self writes a scalar that has a MarshalGQL method.
 func Self[V graphql.Marshaler](b []byte, v V) []byte {
 	w := bytes.NewBuffer(b)

@@ -57,7 +57,7 @@ func (a *App) onWarned(ctx context.Context, d outbox.Delivery) error {
 	if err := d.Decode(&p); err != nil {
 		return err
 	}
-	hosts, err := a.Netmon.Hosts(ctx, org.System())
+	hosts, err := a.Netmon.HostOfCheck(ctx, org.System(), p.Check)
 	if err != nil {
 		return err
 	}

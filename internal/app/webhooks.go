@@ -136,6 +136,10 @@ func (a *App) hookIncident(kind string) webhook.Describe {
 func (a *App) hookTicket(opened bool) webhook.Describe {
 	return func(ctx context.Context, q bun.IDB, d outbox.Delivery) ([]webhook.Fact, error) {
 		number, kind, state, err := a.Repair.Brief(ctx, q, d.Aggregate)
+		if !opened && err == nil {
+			var p repair.ChangedPayload
+			err, state = d.Decode(&p), p.State
+		}
 		ref := outbox.Ref{Kind: repair.RefKind, ID: d.Aggregate}
 		f := webhook.Fact{Type: "ticket.changed", Ref: ref, Version: d.Version, Number: number, Kind: string(kind), Status: string(state), Path: "/tickets/" + ref.String()}
 		switch {

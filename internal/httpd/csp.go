@@ -1,7 +1,6 @@
 package httpd
 
 import (
-	"crypto/rand"
 	"maps"
 	"net/http"
 	"slices"
@@ -53,9 +52,6 @@ func (p Policy) String() string {
 func SetPolicy(w http.ResponseWriter, p Policy) {
 	w.Header().Set("Content-Security-Policy", p.String())
 }
-
-// Nonce is a fresh value for 'nonce-…' sources, 128 random bits.
-func Nonce() string { return rand.Text() }
 
 // securityHeaders sets what a page may still override before it writes.
 func securityHeaders(next http.Handler, p Policy, https bool) http.Handler {

@@ -139,9 +139,9 @@ func Put(tx *store.Tx, e Event) {
 // topic's one consumer. Putting it again replaces it; Void of the owner takes
 // it back.
 func Timer(tx *store.Tx, owner id.ID, name string, e Event) {
-	to, _ := consumers(e.Topic)
-	if len(to) > 1 {
-		panic("outbox: the timer " + e.Topic + " has more than one consumer")
+	to, sometimes := consumers(e.Topic)
+	if len(to) > 1 || len(sometimes) > 0 {
+		panic("outbox: the timer " + e.Topic + " has more than one consumer, or one that is not always there")
 	}
 	row := newRow(e)
 	row.Owner, row.Name = owner, &name

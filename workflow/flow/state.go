@@ -216,12 +216,15 @@ func (s *State) Task(id string) *Task {
 }
 
 // Points is the most that an answer to the task gives; 0: none are asked for.
-// Added signers only advise.
-func (s *State) Points(t Task) int {
-	if t.Within != "" {
+func (s *State) Points(t Task) int { return s.Step(t.Step).Rule.Points(t.Within) }
+
+// Points is the most that an answer gives, of a group of added signers within:
+// they only advise, so it is 0.
+func (r Rule) Points(within string) int {
+	if within != "" {
 		return 0
 	}
-	return s.Step(t.Step).Rule.Score
+	return r.Score
 }
 
 // Vote finds the vote that answered a task, or nil.

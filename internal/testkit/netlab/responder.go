@@ -7,7 +7,6 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
-	"hash/fnv"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -49,13 +48,12 @@ type Responder struct {
 	asked   map[netip.Addr]int
 	queue   queue
 	wake    chan struct{}
-	holds   []time.Duration
 	stopped chan struct{}
 }
 
 type answer struct {
-	due, came time.Time
-	packet    []byte
+	due    time.Time
+	packet []byte
 }
 
 // queue is a heap of answers, the earliest first.
@@ -121,19 +119,7 @@ func (r *Responder) Close() {
 func (r *Responder) Behave(how Behaviour) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.how, r.asked, r.holds = how, map[netip.Addr]int{}, nil
-}
-
-// Hold is the median time that answers were really kept since the behaviour
-// was set, and Asked the number of requests.
-func (r *Responder) Hold() time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.holds) == 0 {
-		return 0
-	}
-	all := slices.Sorted(slices.Values(r.holds))
-	return all[len(all)/2]
+	r.how, r.asked = how, map[netip.Addr]int{}
 }
 
 // Asked is the number of requests since the behaviour was set.
@@ -166,7 +152,7 @@ func (r *Responder) take(e Echo, icmp int, packet []byte, now time.Time) {
 	e.Before = r.asked[e.To]
 	r.asked[e.To]++
 	for _, a := range r.how(e) {
-		heap.Push(&r.queue, answer{now.Add(a.After), now, respond(e, a, packet, packet[icmp:])})
+		heap.Push(&r.queue, answer{now.Add(a.After), respond(e, a, packet, packet[icmp:])})
 	}
 	select {
 	case r.wake <- struct{}{}:
@@ -184,7 +170,6 @@ func (r *Responder) write() {
 		if len(r.queue) > 0 {
 			if wait = r.queue[0].due.Sub(now); wait <= 0 {
 				a := heap.Pop(&r.queue).(answer)
-				r.holds = append(r.holds, now.Sub(a.came))
 				r.mu.Unlock()
 				if _, err := r.tun.Write(a.packet); errors.Is(err, os.ErrClosed) {
 					return
@@ -284,26 +269,3 @@ func sum(b []byte) uint16 {
 
 // Delayed answers each request after d.
 func Delayed(d time.Duration) Behaviour { return func(Echo) []Reply { return []Reply{{After: d}} } }
-
-// Lossy is how, but the addresses that the seed chooses, share of all, are
-// silent.
-func Lossy(seed uint64, share float64, how Behaviour) Behaviour {
-	return func(e Echo) []Reply {
-		if Dead(seed, share, e.To) {
-			return nil
-		}
-		return how(e)
-	}
-}
-
-// Dead says whether Lossy chooses the address.
-func Dead(seed uint64, share float64, a netip.Addr) bool {
-	h := fnv.New64a()
-	_, _ = h.Write(binary.BigEndian.AppendUint64(a.AsSlice(), seed))
-	// FNV leaves the high bits poorly mixed (the finaliser of MurmurHash3).
-	x := h.Sum64()
-	x ^= x >> 33
-	x *= 0xff51afd7ed558ccd
-	x ^= x >> 33
-	return float64(x>>11)/(1<<53) < share
-}
