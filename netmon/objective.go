@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"kelian/internal/clock"
 	"kelian/internal/fault"
 	"kelian/internal/id"
 	"kelian/internal/outbox"
@@ -193,19 +194,12 @@ func (s *Service) Objectives(ctx context.Context, actor org.Actor, of time.Time)
 		for _, h := range hosts[i] {
 			a := spent[h]
 			o.add(a)
-			month += o.Month.To.Sub(later(a.From, o.Month.From))
+			month += o.Month.To.Sub(clock.Later(a.From, o.Month.From))
 		}
 		o.settle(month)
 		out = append(out, o)
 	}
 	return out, nil
-}
-
-func later(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return b
-	}
-	return a
 }
 
 // settle reckons the budget; month is the hosts' time in the whole month.

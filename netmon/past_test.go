@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"kelian/internal/clock"
 	"kelian/internal/fault"
 	"kelian/internal/store"
 	"kelian/internal/testkit"
@@ -108,7 +109,7 @@ func TestChartOverTheSeam(t *testing.T) {
 				}
 				var sum int64
 				for k, pt := range x.Points {
-					rtts, samples, lost := p.within(p.numbers[i], later(pt.At, from.Truncate(time.Hour)), pt.At.Add(x.Step))
+					rtts, samples, lost := p.within(p.numbers[i], clock.Later(pt.At, from.Truncate(time.Hour)), pt.At.Add(x.Step))
 					if pt.Samples != samples && k > 0 || pt.Lost != lost && k > 0 {
 						t.Fatalf("%d points, at %v: %d samples and %d lost, want %d and %d", points, pt.At, pt.Samples, pt.Lost, samples, lost)
 					}
@@ -125,13 +126,6 @@ func TestChartOverTheSeam(t *testing.T) {
 			t.Errorf("1,001 points: %v", err)
 		}
 	})
-}
-
-func later(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return b
-	}
-	return a
 }
 
 // A chart of 30 days reads one row for each hour, by the key, however long the

@@ -174,7 +174,7 @@ func (s *Service) schedule(in RecurrenceInput, n int, last, now time.Time, cal *
 	}
 	var out []Date
 	// A date of the last month may open today, if it is shifted.
-	for _, at := range rule.After(in.Start.In(s.Location), later(last, now.AddDate(0, 0, -32)), n+33) {
+	for _, at := range rule.After(in.Start.In(s.Location), clock.Later(last, now.AddDate(0, 0, -32)), n+33) {
 		if d := dateOf(at, in.Shift, cal); d.Due.After(now) && len(out) < n {
 			out = append(out, d)
 		}

@@ -130,7 +130,7 @@ func (s *Service) addDrafts(ctx context.Context, list []Recurrence) error {
 		x := &list[at[o.RecurrenceID]]
 		x.Drafts = append(x.Drafts, Occurrence{ID: o.ID, At: o.At, State: o.State, Request: o.RequestID})
 	}
-	return store.Busy(noRow(err))
+	return store.Busy(err)
 }
 
 // sending is a draft that a request is to send, with its order.

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"kelian/internal/audit"
+	"kelian/internal/clock"
 	"kelian/internal/fault"
 	"kelian/internal/id"
 	"kelian/internal/outbox"
@@ -80,7 +81,7 @@ func (s *Service) OnRecurs(ctx context.Context, d outbox.Delivery) error {
 	_, err = store.InTx(ctx, s.db, d.Command(), func(ctx context.Context, tx *store.Tx) (struct{}, error) {
 		var rows []recurrenceRow
 		err := tx.NewRaw(`SELECT * FROM recurrence WHERE id = ? ?`, p.Recurrence, s.db.Lock(false)).Scan(ctx, &rows)
-		if err := noRow(err); err != nil || len(rows) == 0 || rows[0].State != RecurrenceActive {
+		if err != nil || len(rows) == 0 || rows[0].State != RecurrenceActive {
 			return struct{}{}, err
 		}
 		r := &rows[0]
@@ -95,13 +96,6 @@ func (s *Service) OnRecurs(ctx context.Context, d outbox.Delivery) error {
 	return err
 }
 
-func noRow(err error) error {
-	if store.NoRows(err) {
-		return nil
-	}
-	return err
-}
-
 // occur opens what is due and moves the order on.
 func (s *Service) occur(tx *store.Tx, r *recurrenceRow, now time.Time, cal *calendar.Calendar) error {
 	var due []occurrenceRow
@@ -109,7 +103,7 @@ func (s *Service) occur(tx *store.Tx, r *recurrenceRow, now time.Time, cal *cale
 		after := r.NextAt
 		due = append(due, occurrenceRow{ID: id.New(), RecurrenceID: r.ID, At: r.NextAt, State: OccurrenceMissed, OpenedAt: now})
 		if len(due) > catchUp { // years without a server
-			due, after = due[1:], later(after, now.AddDate(0, 0, -32))
+			due, after = due[1:], clock.Later(after, now.AddDate(0, 0, -32))
 		}
 		if err := s.advance(r, after, cal); err != nil {
 			return err
@@ -128,13 +122,6 @@ func (s *Service) occur(tx *store.Tx, r *recurrenceRow, now time.Time, cal *cale
 	return nil
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
 // rearm reckons the next dates of shifted orders anew, by another calendar.
 func (s *Service) rearm(ctx context.Context, tx *store.Tx, cal *calendar.Calendar) error {
 	var rows []recurrenceRow
@@ -147,7 +134,7 @@ func (s *Service) rearm(ctx context.Context, tx *store.Tx, cal *calendar.Calenda
 			s.arm(tx, r)
 		}
 	}
-	return noRow(err)
+	return err
 }
 
 // RecurrenceAct is what can be done with a standing order.

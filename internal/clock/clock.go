@@ -20,6 +20,14 @@ func (System) Now() time.Time { return Cut(time.Now()) }
 // Cut is UTC in microseconds.
 func Cut(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
+// Later is the later one of two moments.
+func Later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
+
 // Fake is a clock that a test moves by hand.
 type Fake struct {
 	mu sync.Mutex

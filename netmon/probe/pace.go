@@ -2,6 +2,7 @@ package probe
 
 import (
 	"cmp"
+	"kelian/internal/clock"
 	"net/netip"
 	"slices"
 	"sync"
@@ -50,7 +51,7 @@ func (p *Pacer) take(n int) time.Duration {
 	if d := p.next.Sub(now); d > 0 {
 		return d
 	}
-	p.next = later(p.next, now.Add(-span(n, p.pace))).Add(span(n, p.pace))
+	p.next = clock.Later(p.next, now.Add(-span(n, p.pace))).Add(span(n, p.pace))
 	return 0
 }
 
@@ -72,13 +73,6 @@ func (p *Pacer) takes(n int) time.Duration {
 	return span(n, p.pace)
 }
 
-func later(a, b time.Time) time.Time {
-	if a.After(b) {
-		return a
-	}
-	return b
-}
-
 // slots sets aside the time that so many packets to each network take and says
 // from when on they may be sent.
 func (p *Pacer) slots(counts map[uint64]int, now time.Time) map[uint64]time.Time {
@@ -91,7 +85,7 @@ func (p *Pacer) slots(counts map[uint64]int, now time.Time) map[uint64]time.Time
 	}
 	from := make(map[uint64]time.Time, len(counts))
 	for n, k := range counts {
-		from[n] = later(p.nets[n], now)
+		from[n] = clock.Later(p.nets[n], now)
 		p.nets[n] = from[n].Add(span(k, p.netPace))
 	}
 	return from
