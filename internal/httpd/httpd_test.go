@@ -108,7 +108,7 @@ func TestPanicIsAnsweredAndOthersGoOn(t *testing.T) {
 func TestAccessLogKeepsSecretsOut(t *testing.T) {
 	var log bytes.Buffer
 	h := serve(t, httpd.Options{Log: slog.New(slog.NewJSONHandler(&log, nil))}, ok)
-	for _, p := range []string{"/t/tokenAAA", "/d/tokenAAA?x=queryBBB", "/p/tokenAAA/more", "/setup/tokenAAA", "/status?queryBBB"} {
+	for _, p := range []string{"/t/tokenAAA", "/d/tokenAAA?x=queryBBB", "/p/tokenAAA/more", "/setup/tokenAAA", "/push/tokenAAA", "/status?queryBBB"} {
 		do(h, request("GET", p, nil))
 	}
 	for _, secret := range []string{"tokenAAA", "queryBBB"} {
@@ -116,8 +116,8 @@ func TestAccessLogKeepsSecretsOut(t *testing.T) {
 			t.Errorf("%s stands in the log", secret)
 		}
 	}
-	if n := strings.Count(log.String(), `"msg":"http"`); n != 5 {
-		t.Errorf("%d lines for 5 requests", n)
+	if n := strings.Count(log.String(), `"msg":"http"`); n != 6 {
+		t.Errorf("%d lines for 6 requests", n)
 	}
 }
 

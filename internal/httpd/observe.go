@@ -118,11 +118,11 @@ func (s *Server) observe(next http.Handler) http.Handler {
 }
 
 // LogPath is the path as it may stand in a log: the secret of a link
-// (/t, /d, /p, /setup) is left out and the length bounded.
+// (/t, /d, /p, /setup, /push) is left out and the length bounded.
 func LogPath(path string) string {
 	first, rest, _ := strings.Cut(strings.TrimPrefix(path, "/"), "/")
 	switch first {
-	case "t", "d", "p", "setup":
+	case "t", "d", "p", "setup", "push":
 		if rest != "" {
 			return "/" + first + "/…"
 		}
