@@ -21,11 +21,11 @@ func (r *Resolver) requirements(ctx context.Context, request id.ID) ([]model.Req
 		return nil, err
 	}
 	names := func(code string) flow.Text {
-		u, ok := f.byCode[code]
-		if !ok {
-			return flow.Text{}
+		if u, ok := f.byCode[code]; ok {
+			return flow.Text{Zh: u.NameZh, En: u.NameEn}
 		}
-		return flow.Text{Zh: u.NameZh, En: u.NameEn}
+		seat := f.named[code]
+		return flow.Text{Zh: seat.TitleZh, En: seat.TitleEn}
 	}
 	return each(v.Requirements(r.Clock.Now(), names), func(q workflow.RequirementView) model.Requirement { return r.requirement(ctx, q) }), nil
 }

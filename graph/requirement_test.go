@@ -48,17 +48,20 @@ func TestARequestSaysWhatItNeeds(t *testing.T) {
 		if who["task"] != task || who["person"].(map[string]any)["name"] != "宋岚" || who["seat"] != "office.keeper" || who["later"] != false {
 			t.Errorf("is asked: %v", who)
 		}
-		conditions := 0
+		conditions, over := 0, 0
 		for _, q := range before {
 			if c, ok := q["condition"].(map[string]any); ok {
 				conditions++
+				if c["zh"] == "“合计”超过 500 元" && c["en"] == "“Total” is over ¥500" {
+					over++
+				}
 				if q["progress"] != "MAYBE" && q["progress"] != "SKIPPED" && q["progress"] != "LATER" || c["zh"] == "" || c["en"] == "" {
 					t.Errorf("a branch: %v", q)
 				}
 			}
 		}
-		if conditions == 0 {
-			t.Error("no branch says its condition")
+		if conditions == 0 || over != 1 {
+			t.Errorf("%d branches say their condition, %d the one on the total", conditions, over)
 		}
 		w.good("songlan", decide, vars{"task": task, "verdict": "APPROVE", "rev": 1, "key": w.key()})
 		after := said()

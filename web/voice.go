@@ -94,15 +94,8 @@ func (v voice) condition(def *workflow.Definition, b flow.Branch) string {
 	return text{said.Zh, said.En}.in(v.lang)
 }
 
-// unitKinds name the beginnings of codes: "college." is any college.
-var unitKinds = map[string]flow.Text{"college.": {Zh: "学院", En: "the colleges"}, "society.": {Zh: "社团", En: "the societies"},
-	"fed.": {Zh: "主席团", En: "the presidium"}, "league.": {Zh: "团委", En: "the League Committee"}, "outside.": {Zh: "校外单位", En: "outside parties"}}
-
-// codeNames spells the code of a unit, a seat or a kind of unit; zero: none.
+// codeNames spells the code of a unit or a seat; zero: none.
 func (v voice) codeNames(code string) flow.Text {
-	if t, ok := unitKinds[code]; ok {
-		return t
-	}
 	if u, ok := v.s.names().units[code]; ok {
 		return flow.Text{Zh: u.NameZh, En: u.NameEn}
 	}

@@ -12,9 +12,13 @@ import (
 	"cel.dev/cel-go/common/operators"
 )
 
+// prefixNames are the names of beginnings of codes: "college." is any college.
+var prefixNames = map[string]flow.Text{"college.": {Zh: "学院", En: "the colleges"}, "society.": {Zh: "社团", En: "the societies"},
+	"fed.": {Zh: "主席团", En: "the presidium"}, "league.": {Zh: "团委", En: "the League Committee"}, "outside.": {Zh: "校外单位", En: "outside parties"}}
+
 // Condition is a branch's condition in words: the fields by their titles, the
-// parameters by their values. names spells the code of a unit or a seat, or the
-// beginning of one ("college."); what it does not know is shown as it is. A
+// parameters by their values. names spells the code of a unit or a seat; what
+// it does not know is shown as it is. A
 // condition that the words do not reach is its source.
 func (d *Definition) Condition(b flow.Branch, names func(code string) flow.Text) flow.Text {
 	i := slices.IndexFunc(d.guards.flow, func(g guard) bool { return g.name == b.Guard })
@@ -54,7 +58,10 @@ func (s sayer) test(e ast.Expr) (flow.Text, bool) {
 		if !ok || !isText {
 			return flow.Text{}, false
 		}
-		v := s.names(code)
+		v, kind := prefixNames[code]
+		if !kind {
+			v = s.names(code)
+		}
 		return flow.Text{Zh: quoted(f.Title).Zh + "属于" + or(v.Zh, code), En: quoted(f.Title).En + " belongs to " + or(v.En, code)}, true
 	default:
 		return s.compared(c)

@@ -29,7 +29,7 @@ var inWords = map[string]flow.Text{
 	"stage != 'result' && track == 'assembly'": {Zh: "“阶段”不是“评审结果”，且“赛道”是“装机”", En: "“Stage” is not “Results”, and “Track” is “Assembly”"},
 	"travel || has(form.mou)":                  {Zh: "“需要离校外出”：是，或填了“合作协议”", En: "“People travel”: yes, or “Agreement” is filled in"},
 	"size(units) > 0":                          {Zh: "填了“参加单位”", En: "“Units that take part” is filled in"},
-	"seat.startsWith('fed.')":                  {Zh: "“岗位”属于某处", En: "“Seat” belongs to a place"},
+	"seat.startsWith('fed.')":                  {Zh: "“岗位”属于主席团", En: "“Seat” belongs to the presidium"},
 	"action == 'buy' && total > params.teacher_over || action == 'scrap' && total > params.scrap_over": {
 		Zh: "（“事项”是“采购”，且“合计”超过 2000 元），或（“事项”是“报废”，且“合计”超过 1000 元）",
 		En: "(“What” is “Buy”, and “Total” is over ¥2000), or (“What” is “Write off”, and “Total” is over ¥1000)"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"kelian/desk/tell"
 	"kelian/internal/id"
 	"kelian/internal/outbox"
 	"kelian/internal/store"
@@ -95,7 +96,7 @@ func (a *App) onIncident(topic string) func(ctx context.Context, d outbox.Delive
 			if topic == "incident.opened" && !inc.Open {
 				return nil
 			}
-			return a.tellNetwork(ctx, tx, notify.Message{Topic: topic, Ref: outbox.Ref{Kind: "inc", ID: p.Incident}, At: a.Clock.Now(), Critical: true,
+			return a.tellNetwork(ctx, tx, tell.Message{Topic: topic, Ref: outbox.Ref{Kind: "inc", ID: p.Incident}, At: a.Clock.Now(), Critical: true,
 				Path: "/incidents/" + p.Incident.TypeID("inc"),
 				Params: map[string]string{"number": inc.Number, "cause.zh": inc.Title.Zh, "cause.en": inc.Title.En,
 					"hosts": fmt.Sprint(len(inc.Suppressed)), "duration": inc.ClosedAt.Sub(inc.OpenedAt).Round(time.Second).String()}})

@@ -6,13 +6,13 @@ import (
 	"strconv"
 	"time"
 
+	"kelian/desk/tell"
 	"kelian/internal/fault"
 	"kelian/internal/httpd"
 	"kelian/internal/id"
 	"kelian/internal/outbox"
 	"kelian/internal/store"
 	"kelian/netmon"
-	"kelian/notify"
 	"kelian/org"
 )
 
@@ -67,7 +67,7 @@ func (a *App) onWarned(ctx context.Context, d outbox.Delivery) error {
 				if c.ID != p.Check || c.Warning.En == "" {
 					continue // renewed or removed meanwhile
 				}
-				return a.tellNetwork(ctx, tx, notify.Message{Topic: "check.warned", Ref: outbox.Ref{Kind: netmon.RefHost, ID: h.ID}, At: a.Clock.Now(), Path: "/incidents",
+				return a.tellNetwork(ctx, tx, tell.Message{Topic: "check.warned", Ref: outbox.Ref{Kind: netmon.RefHost, ID: h.ID}, At: a.Clock.Now(), Path: "/incidents",
 					Params: map[string]string{"what.zh": h.Name.Zh + " · " + c.Name.Zh, "what.en": h.Name.En + " · " + c.Name.En, "left.zh": c.Warning.Zh, "left.en": c.Warning.En}})
 			}
 		}
@@ -76,19 +76,6 @@ func (a *App) onWarned(ctx context.Context, d outbox.Delivery) error {
 }
 
 // tellNetwork gives a message to everybody who looks after the network, once.
-func (a *App) tellNetwork(ctx context.Context, tx *store.Tx, m notify.Message) error {
-	told := map[id.ID]bool{}
-	for _, seat := range []string{"technical.head", "technical.deputy", "technical.information.member", "technical.information.technician"} {
-		holders, err := org.Holders(ctx, tx, seat, m.At)
-		if err != nil {
-			return err
-		}
-		for _, h := range holders {
-			if !told[h.Person] {
-				told[h.Person], m.To = true, h.Person
-				notify.Put(tx, m)
-			}
-		}
-	}
-	return nil
+func (a *App) tellNetwork(ctx context.Context, tx *store.Tx, m tell.Message) error {
+	return tell.Teller(put).Seats(ctx, tx, m, "technical.head", "technical.deputy", "technical.information.member", "technical.information.technician")
 }

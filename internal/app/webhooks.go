@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 
+	"kelian/desk/property"
 	"kelian/desk/repair"
 	"kelian/internal/config"
 	"kelian/internal/id"
@@ -40,16 +41,6 @@ func (a *App) hookSources() map[string]hookSource {
 type hookSource struct {
 	types    []string
 	describe webhook.Describe
-}
-
-// HookTypes are the types of events that some topic leads to, sorted.
-func (a *App) HookTypes() []string {
-	var out []string
-	for _, s := range a.hookSources() {
-		out = append(out, s.types...)
-	}
-	slices.Sort(out)
-	return out
 }
 
 func (a *App) hookHandlers(r *jobs.Registry) {
@@ -154,6 +145,10 @@ func (a *App) hookTicket(opened bool) webhook.Describe {
 
 func (a *App) hookPurchase(ctx context.Context, q bun.IDB, d outbox.Delivery) ([]webhook.Fact, error) {
 	number, state, err := a.Property.Brief(ctx, q, d.Aggregate)
+	if err == nil {
+		var p property.Changed
+		err, state = d.Decode(&p), p.State
+	}
 	return []webhook.Fact{{Type: "purchase.changed", Ref: outbox.Ref{Kind: "pur", ID: d.Aggregate}, Version: d.Version, Number: number, Kind: "purchase", Status: string(state), Path: "/purchases"}}, err
 }
 

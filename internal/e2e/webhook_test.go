@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -101,7 +102,10 @@ func TestAWebhookHearsOfARequest(t *testing.T) {
 			got[1].Data.Kind != "office.property" || got[1].Data.URL != w.config.PublicURL+"/requests/"+req {
 			t.Errorf("the server heard %+v", got)
 		}
-		for _, text := range server.texts {
+		server.mu.Lock()
+		texts := slices.Clone(server.texts)
+		server.mu.Unlock()
+		for _, text := range texts {
 			for _, canary := range []string{"周航", "13800008888", "网线钳", "zhouhang"} {
 				if strings.Contains(text, canary) {
 					t.Errorf("a post shows %s: %s", canary, text)

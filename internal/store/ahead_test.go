@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"kelian/internal/fault"
 	"kelian/internal/id"
@@ -147,4 +148,40 @@ func TestACommandThatWritesAtOnceTakesItsTurn(t *testing.T) {
 			t.Fatalf("%d rows, %v", count(t, db), err)
 		}
 	})
+}
+
+// On SQLite a command decides while another one holds the connection that
+// writes, and once is enough.
+func TestACommandDecidesWhileAnotherWrites(t *testing.T) {
+	db := testkit.SQLite(t)
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	writing, decided, ran := make(chan bool), make(chan bool, 8), 0
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		_, err := store.InTx(ctx, db, store.Internal("slow"), func(context.Context, *store.Tx) (int, error) {
+			close(writing)
+			select {
+			case <-decided:
+			case <-ctx.Done():
+				t.Error("nothing was decided meanwhile")
+			}
+			return 0, nil
+		})
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	<-writing
+	_, err := store.InTx(ctx, db, store.Internal("quick").Ahead(), func(_ context.Context, tx *store.Tx) (int, error) {
+		ran++
+		tx.Fence(`SELECT 1`)
+		tx.QueueSQL(`INSERT INTO setting (name, value, at) VALUES ('a', 'x', ?)`, testkit.Start)
+		decided <- true
+		return 0, nil
+	})
+	wg.Wait()
+	if err != nil || ran != 1 || count(t, db) != 1 {
+		t.Fatalf("decided %d times, %d rows, %v", ran, count(t, db), err)
+	}
 }

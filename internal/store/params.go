@@ -24,7 +24,8 @@ type statement struct {
 
 // render writes a query as a statement; for SQLite the texts, times and bytes
 // that bun would write into it become arguments, so that the connection
-// prepares it once. Numbers stay in the text, for they may be ordinals.
+// prepares it once. Numbers stay in the text: bun does not ask the dialect about
+// them, and they may be ordinals.
 func (db *DB) render(q schema.QueryAppender) (statement, error) {
 	if db.Postgres() {
 		text, err := q.AppendQuery(db.w.QueryGen(), nil)
@@ -100,8 +101,12 @@ func plainConn(q bun.IConn) bun.IConn {
 	return q
 }
 
-// kept bounds the statements that a connection keeps prepared.
-const kept = 256
+// kept bounds the statements that a connection keeps prepared, keptLength each
+// of them: a long one has many rows in it and does not come again.
+const (
+	kept       = 256
+	keptLength = 8 << 10
+)
 
 // preparing opens connections to SQLite that keep statements with arguments
 // prepared, and count what is sent.
@@ -164,7 +169,7 @@ func (c *preparedConn) take(ctx context.Context, query string) (driver.Stmt, err
 }
 
 func (c *preparedConn) giveBack(query string, s driver.Stmt) {
-	if _, ok := c.idle[query]; ok {
+	if _, ok := c.idle[query]; ok || len(query) > keptLength {
 		_ = s.Close()
 		return
 	}

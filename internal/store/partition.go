@@ -93,8 +93,8 @@ func taken(err error) bool {
 // partitionLock keeps two processes from making the same part at once.
 const partitionLock = 70_512_462
 
-// make makes the part around a moment unless it is there. It is attached, not
-// made in place: that locks out no writer.
+// make makes the part around a moment, unless it or a row of it is there. It is
+// attached, not made in place: that locks out only writers of the default part.
 func (p Partition) make(ctx context.Context, tx *Tx, at time.Time) error {
 	if _, err := tx.ExecContext(ctx, "SELECT pg_advisory_xact_lock(?)", partitionLock); err != nil {
 		return err
@@ -102,6 +102,11 @@ func (p Partition) make(ctx context.Context, tx *Tx, at time.Time) error {
 	name, from, to := p.part(at)
 	known, err := p.parts(ctx, tx)
 	if err != nil || slices.Contains(known, name) {
+		return err
+	}
+	var stray []bool
+	err = tx.NewRaw("SELECT EXISTS (SELECT 1 FROM ? WHERE ? >= ? AND ? < ?)", bun.Ident(p.Rest()), bun.Ident(p.Column), from.Unix(), bun.Ident(p.Column), to.Unix()).Scan(ctx, &stray)
+	if err != nil || stray[0] {
 		return err
 	}
 	_, err = tx.ExecContext(ctx, "CREATE TABLE ? (LIKE ? INCLUDING ALL);\nALTER TABLE ? ATTACH PARTITION ? FOR VALUES FROM (?) TO (?)",

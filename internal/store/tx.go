@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"strings"
+	"sync"
 	"time"
 
 	"kelian/internal/fault"
@@ -124,6 +125,7 @@ func InTx[T any](ctx context.Context, db *DB, cmd Command, fn func(ctx context.C
 		return out, err
 	}
 	inner := context.WithValue(context.WithoutCancel(ctx), inTxKey{}, true)
+	forgets := sync.OnceValue(func() bool { return fault.Forgets(cmd.name) }) // however often it runs
 	body := func(c context.Context, tx *Tx) error {
 		var err error
 		out, err = fn(c, tx)
@@ -136,7 +138,7 @@ func InTx[T any](ctx context.Context, db *DB, cmd Command, fn func(ctx context.C
 		if tx.outcome, err = cmd.outcome(out); err == nil && tx.outcome != "" && !tx.ahead {
 			tx.Queue(cmd.settle(db, tx.outcome))
 		}
-		if err == nil && fault.Forgets(cmd.name) {
+		if err == nil && forgets() {
 			return errForgotten
 		}
 		return err
